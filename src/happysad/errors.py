@@ -1,10 +1,18 @@
-"""Everything that can go wrong in a way the user can mend; each message is one sentence or two that say how."""
+"""Everything that can go wrong in a way the user can mend; each message is a sentence or two and says what to do."""
 
 from __future__ import annotations
 
 
 class HappysadError(Exception):
     """Base of all errors that happysad raises on purpose."""
+
+
+class ImageError(HappysadError):
+    """A photo cannot be read."""
+
+
+class ModelError(HappysadError):
+    """A model file cannot be used."""
 
 
 class MissingExtraError(HappysadError, ImportError):
