@@ -9,12 +9,7 @@ Kill it at any time: the same command goes on from the last full epoch and ends 
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import shutil
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -23,7 +18,7 @@ import numpy as np
 from keras import layers
 
 from happysad import metrics
-from happysad.train import fer2013
+from happysad.train import fer2013, loop
 from happysad.train.augment import augment
 
 SIZE = 48
@@ -33,11 +28,11 @@ SIZE = 48
 class Settings:
     """All that decides the result, beside the data."""
 
-    epochs: int = 45
-    batch: int = 128
-    peak_rate: float = 2e-3
-    weight_decay: float = 0.05
-    average_decay: float = 0.998
+    epochs: int = 34
+    batch: int = 64
+    peak_rate: float = 1e-3
+    weight_decay: float = 0.02
+    average_decay: float = 0.999
     dropout: float = 0.2
     label_votes: float = 3.0
     stem: int = 16
@@ -101,103 +96,30 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         return crops, {name: target[rows] for name, target in self._targets.items()}
 
 
-class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
-    """Exponential average of all weights, taken every few batches; usually better than the last weights."""
-
-    EVERY = 8
-
-    def __init__(self, decay: float) -> None:
-        super().__init__()
-        self._keep = decay**self.EVERY
-        self.weights: list[np.ndarray] = []
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        if batch % self.EVERY:
-            return
-        current = self.model.get_weights()
-        if not self.weights:
-            self.weights = current
-        for average, weight in zip(self.weights, current, strict=True):
-            average += (1 - self._keep) * (weight - average)
-
-
-def learning_rate(settings: Settings, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """One epoch of warm-up, then a cosine to almost zero."""
-    total = settings.epochs * steps_per_epoch
-    return keras.optimizers.schedules.CosineDecay(
-        0.0, total - steps_per_epoch, alpha=0.005, warmup_target=settings.peak_rate, warmup_steps=steps_per_epoch
-    )
-
-
-def compile_for_training(model: keras.Model, settings: Settings, steps_per_epoch: int) -> None:
-    optimizer = keras.optimizers.AdamW(
-        learning_rate(settings, steps_per_epoch), weight_decay=settings.weight_decay, global_clipnorm=2.0
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
-    model.compile(
-        optimizer,
-        loss={head: cross_entropy for head in ("votes", "label", "looks")},
-        loss_weights={"votes": 1.0, "label": 0.4, "looks": 1.0},
-        jit_compile=False,
-    )
-
-
 def train(faces: fer2013.VotedFaces, valid: fer2013.VotedFaces, run: Path, settings: Settings) -> keras.Model:
-    """Train to the end, from the last checkpoint in ``run`` if there is one; returns the averaged model in float32.
-
-    Raises:
-        FloatingPointError: the loss stopped being a finite number.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    keras.config.set_dtype_policy("mixed_bfloat16" if settings.mixed_precision else "float32")
+    """Train to the end, or on from the last full epoch in ``run``; see `loop.train`."""
     steps = len(faces) // settings.batch
-    average = WeightAverage(settings.average_decay)
-    model, first_epoch = _start_or_resume(run, settings, steps, average)
-    keras.config.set_dtype_policy("float32")
-    averaged = network(settings)
-    for epoch in range(first_epoch, settings.epochs):
-        started = time.monotonic()
-        history = model.fit(Batches(faces, settings, epoch), callbacks=[average], verbose=0)
-        loss = history.history["loss"][-1]
-        if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss became {loss} in epoch {epoch + 1}; try a lower peak_rate than {settings.peak_rate}")
-        averaged.set_weights(average.weights)
-        _save(run, model, average, epoch + 1)
-        figures = valid_figures(averaged, valid)
-        seconds = time.monotonic() - started
-        _report(run, settings, epoch + 1, {"loss": loss, "seconds": seconds, **figures})
-    averaged.set_weights(average.weights)
-    averaged.save(run / "mood.keras")
-    return averaged
 
+    def build() -> keras.Model:
+        model = network(settings)
+        optimizer = keras.optimizers.AdamW(
+            loop.learning_rate(settings.peak_rate, settings.epochs, steps), weight_decay=settings.weight_decay, global_clipnorm=2.0
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
+        losses = {head: cross_entropy for head in ("votes", "label", "looks")}
+        model.compile(optimizer, loss=losses, loss_weights={"votes": 1.0, "label": 0.4, "looks": 1.0}, jit_compile=False)
+        return model
 
-def _start_or_resume(run: Path, settings: Settings, steps: int, average: WeightAverage) -> tuple[keras.Model, int]:
-    model = network(settings)
-    compile_for_training(model, settings, steps)
-    state = run / "state"
-    if not state.exists():
-        (run / "settings.json").write_text(json.dumps(asdict(settings), indent=2))
-        return model, 0
-    resumed = keras.saving.load_model(state / "model.keras")
-    with np.load(state / "average.npz", allow_pickle=False) as saved:
-        average.weights = [saved[f"w{i}"] for i in range(len(saved.files))]
-    return resumed, int((state / "epoch.txt").read_text())
-
-
-def _save(run: Path, model: keras.Model, average: WeightAverage, epoch: int) -> None:
-    """Write the state aside, then swap: a kill at any moment leaves one whole state."""
-    fresh, state, old = run / "state.new", run / "state", run / "state.old"
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir()
-    model.save(fresh / "model.keras")
-    np.savez(fresh / "average.npz", **{f"w{i}": weight for i, weight in enumerate(average.weights)})
-    (fresh / "epoch.txt").write_text(str(epoch))
-    shutil.rmtree(old, ignore_errors=True)
-    if state.exists():
-        os.replace(state, old)
-    os.replace(fresh, state)
-    shutil.rmtree(old, ignore_errors=True)
+    return loop.train(
+        run,
+        settings.epochs,
+        build,
+        lambda epoch: Batches(faces, settings, epoch),
+        lambda model: valid_figures(model, valid),
+        mixed_precision=settings.mixed_precision,
+        average_decay=settings.average_decay,
+    )
 
 
 def valid_figures(model: keras.Model, faces: fer2013.VotedFaces) -> dict[str, float]:
@@ -219,21 +141,14 @@ def valid_figures(model: keras.Model, faces: fer2013.VotedFaces) -> dict[str, fl
     }
 
 
-def _report(run: Path, settings: Settings, epoch: int, figures: dict[str, float]) -> None:
-    with (run / "log.jsonl").open("a") as log:
-        log.write(json.dumps({"epoch": epoch, **{name: round(value, 5) for name, value in figures.items()}}) + "\n")
-    left = (settings.epochs - epoch) * figures["seconds"] / 60
-    shown = "  ".join(f"{name} {value:.3f}" for name, value in figures.items() if name != "seconds")
-    click.echo(f"epoch {epoch}/{settings.epochs}  {shown}  {left:.0f} min left", err=True)
-
-
 @click.command(help=__doc__)
 @click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--run", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--epochs", default=Settings.epochs, show_default=True)
 @click.option("--seed", default=Settings.seed, show_default=True)
 def main(data: Path, run: Path, epochs: int, seed: int) -> None:
-    train(fer2013.load(data, "train"), fer2013.load(data, "valid"), run, Settings(epochs=epochs, seed=seed))
+    faces, valid = fer2013.load(data, "train"), fer2013.load(data, "valid")
+    train(faces, valid, run, Settings(epochs=epochs, seed=seed)).save(run / "mood.keras")
 
 
 if __name__ == "__main__":

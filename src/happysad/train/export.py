@@ -1,0 +1,72 @@
+"""From a Keras model to the one ONNX file that ships, with its contract inside."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import onnx
+from keras import layers, ops
+
+from happysad.contract import METADATA_KEY, Contract
+
+
+def mirror_averaged(trained: keras.Model, scale: float, shift: np.ndarray) -> keras.Model:
+    """The mood model that ships: body and ``looks`` head of the trained one, seen plain and mirrored, calibrated.
+
+    Args:
+        trained: model of `happysad.train.mood.network`.
+        scale: what the logits are multiplied with (1 / temperature).
+        shift: float (4,), added to the scaled logits.
+
+    Returns:
+        uint8 crops (n, s, s, 1) to ``p`` (n, 4), ``maps`` (n, h, w, 4), whose mean over h and w is the logarithm of ``p`` but for
+        a constant, and ``embedding`` (n, c). A crop and its mirror image give the same ``p``.
+    """
+    body = keras.Model(trained.inputs, trained.get_layer("features").output)
+    kernel, bias = trained.get_layer("looks").get_weights()
+    crops = keras.Input(trained.input_shape[1:], dtype="uint8", name="crops")
+    mirrored = ops.flip(body(ops.flip(crops, axis=2)), axis=2)
+    features = (body(crops) + mirrored) / 2
+    head = layers.Conv2D(len(bias), 1, dtype="float32")  # linear, so that it may stand before the pooling
+    maps = head(features)
+    head.set_weights([kernel[None, None] * scale, bias * scale + shift])
+    p = ops.softmax(layers.GlobalAveragePooling2D()(maps))
+    return keras.Model(crops, {"p": p, "maps": maps, "embedding": layers.GlobalAveragePooling2D()(features)})
+
+
+def write_onnx(model: keras.Model, path: Path, contract: Contract | None = None) -> None:
+    """Write ``model`` as ONNX with its own input and output names; the contract, if any, goes into the metadata.
+
+    Raises:
+        ValueError: the outputs of ``model`` are not a dictionary.
+    """
+    if not isinstance(model.output, dict):
+        raise ValueError(f"expected a model with a dictionary of outputs, got {type(model.output).__name__}")
+    model(np.zeros([1, *(side or 64 for side in model.input_shape[1:])], model.inputs[0].dtype))  # Keras exports only what has run
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder) / "model.onnx"
+        model.export(plain, format="onnx", verbose=False, opset_version=17)
+        graph_file = onnx.load(plain)
+    # keras flattens a dictionary of outputs in the order of its sorted keys
+    names = dict(zip((value.name for value in graph_file.graph.output), sorted(model.output), strict=True))
+    names[graph_file.graph.input[0].name] = model.inputs[0].name
+    _rename(graph_file.graph, names)
+    if contract is not None:
+        graph_file.metadata_props.append(onnx.StringStringEntryProto(key=METADATA_KEY, value=contract.to_json()))
+    onnx.checker.check_model(graph_file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_suffix(".onnx.new")
+    onnx.save(graph_file, aside)
+    aside.replace(path)
+
+
+def _rename(graph: onnx.GraphProto, names: dict[str, str]) -> None:
+    for value in (*graph.input, *graph.output):
+        value.name = names.get(value.name, value.name)
+    for node in graph.node:
+        for wires in (node.input, node.output):
+            for i, wire in enumerate(wires):
+                wires[i] = names.get(wire, wire)
