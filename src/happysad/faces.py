@@ -38,7 +38,7 @@ class Faces(NamedTuple):
     landmarks: np.ndarray
 
     @property
-    def count(self) -> int:
+    def n(self) -> int:
         return len(self.scores)
 
     @property
@@ -107,7 +107,7 @@ def _look_scales(size: tuple[int, int]) -> Iterator[float]:
 
 def _worth_another_look(faces: Faces, scale: float, look: int) -> bool:
     sure = faces.scores >= MIN_SCORE
-    if not faces.count:
+    if not faces.n:
         return look == 1
     small = faces.sides * scale < SMALL_SIDE
     return bool((small | ~sure).any()) or not bool(sure.any())
@@ -181,7 +181,7 @@ def cut_out(image: np.ndarray, faces: Faces, geometry: CropGeometry, size: int, 
 
     What lies outside the image repeats its border.
     """
-    turns = roll(faces.landmarks) if geometry.level else np.zeros(faces.count)
+    turns = roll(faces.landmarks) if geometry.level else np.zeros(faces.n)
     sides = faces.sides * geometry.scale
     up = np.stack([np.sin(turns), -np.cos(turns)], axis=1)
     centres = (faces.boxes[:, :2] + faces.boxes[:, 2:]) / 2 + up * (sides * geometry.lift)[:, None]

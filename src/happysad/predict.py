@@ -206,7 +206,7 @@ class Predictor:
 
     def _found(self, decoded: Decoded, which: WhichFaces) -> tuple[FaceMood, ...]:
         faces = self._detector(decoded.pixels)
-        if which == "largest" and faces.count:
+        if which == "largest" and faces.n:
             faces = faces.take(np.argmax(faces.sides, keepdims=True))
         crops = cut_out(decoded.pixels, faces, self.contract.crop, self.contract.input_size, self.contract.channels)
         p = self.classify(crops)
@@ -219,7 +219,7 @@ class Predictor:
                 tuple((round(float(x), 1), round(float(y), 1)) for x, y in full.landmarks[i]),
                 self._doubt(full, crops, i),
             )
-            for i in range(faces.count)
+            for i in range(faces.n)
         )
 
     def _doubt(self, faces: Faces, crops: np.ndarray, i: int) -> str | None:
