@@ -20,3 +20,7 @@ class MissingExtraError(HappysadError, ImportError):
 
     def __init__(self, part: str, why: str, command: str) -> None:
         super().__init__(f"{part} is not installed, and it is needed {why}; install it with: {command}")
+
+
+class DataError(HappysadError):
+    """A data set cannot be read, written, or used in the way that was asked."""
