@@ -150,5 +150,7 @@ def read_contract(session: ort.InferenceSession) -> Contract:
     """
     metadata = session.get_modelmeta().custom_metadata_map
     if METADATA_KEY not in metadata:
-        raise ModelError("this ONNX file carries no happysad contract (classes, crop, calibration); use a model.onnx of a happysad run")
+        raise ModelError(
+            "this ONNX file carries no happysad contract (classes, crop, calibration); use a model.onnx of a happysad run"
+        )
     return Contract.from_json(metadata[METADATA_KEY])

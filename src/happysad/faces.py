@@ -172,7 +172,9 @@ def fit_crop(image: np.ndarray, size: int, channels: int) -> np.ndarray:
     side = max(height, width)
     low = np.array([(width - side) // 2, (height - side) // 2])
     square = Image.fromarray(_region(image, low, low + side))
-    resized = (square.convert("L") if channels == 1 else square).resize((size, size), Image.Resampling.BILINEAR, reducing_gap=None)
+    resized = (square.convert("L") if channels == 1 else square).resize(
+        (size, size), Image.Resampling.BILINEAR, reducing_gap=None
+    )
     return np.asarray(resized).reshape(size, size, channels)
 
 

@@ -185,7 +185,7 @@ class Predictor:
         return p
 
     def maps(self, crops: np.ndarray) -> np.ndarray:
-        """Where in the crops each look was seen: float32 (n, h, w, classes); the mean over h and w is log p but for a constant."""
+        """Where in the crops each look was seen: float32 (n, h, w, classes), whose mean over h and w is log p plus a constant."""
         return self._run("maps", crops)
 
     def embed(self, crops: np.ndarray) -> np.ndarray:
@@ -274,7 +274,7 @@ def _doubt_of_answer(look: str, confidence: float, least: float) -> str | None:
 
 
 def grade(mood: float) -> str:
-    """One of `GRADES` for a mood in [−1, 1]: ``sad`` < −0.6 ≤ ``slightly sad`` < −0.2 ≤ ``neutral`` ≤ 0.2 < ``slightly happy`` ≤ 0.6."""
+    """One of `GRADES` for a mood in [−1, 1]: sad < −0.6 ≤ slightly sad < −0.2 ≤ neutral ≤ 0.2 < slightly happy ≤ 0.6 < happy."""
     below = sum((mood >= edge) if edge < 0 else (mood > edge) for edge in GRADE_EDGES)
     return GRADES[below]
 

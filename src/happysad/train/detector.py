@@ -20,7 +20,7 @@ from keras import layers, ops
 from happysad.train import loop, scenes
 
 STRIDES = (8, 16, 32)
-SIDES = ((0.0, 52.0), (40.0, 128.0), (100.0, 1e9))  # face sides (square root of the area) that each stride learns; they overlap
+SIDES = ((0.0, 52.0), (40.0, 128.0), (100.0, 1e9))  # face sides (square root of the area) that each stride learns
 CHANNELS = 15  # score, left, top, right, bottom, then x and y of five landmarks
 BOX_UNIT, POINT_UNIT = 2.0, 4.0  # times the stride: what an output of 1 (after exp for boxes) means in pixels
 HELD_OUT = 0.03
@@ -40,10 +40,10 @@ class Settings:
 
 
 def network() -> keras.Model:
-    """uint8 grey images (n, h, w, 1), h and w multiples of 32, to maps ``stride8``, ``stride16``, ``stride32`` (n, h', w', 15).
+    """uint8 grey images (n, h, w, 1), sides multiples of 32, to maps ``stride8``, ``stride16``, ``stride32`` (n, h', w', 15).
 
-    Channels: score (logit); left, top, right, bottom (logarithms, in units of 2 strides from the middle of the cell); x and y of the
-    five landmarks (in units of 4 strides from the middle of the cell).
+    Channels: score (logit); left, top, right, bottom (logarithms, in units of 2 strides from the middle of the cell); x and y of
+    the five landmarks (in units of 4 strides from the middle of the cell).
     """
     image = keras.Input((None, None, 1), dtype="uint8", name="image")
     x = layers.Rescaling(1 / 64, offset=-2.0)(image)
@@ -74,7 +74,7 @@ def _convolve(x: keras.KerasTensor, filters: int, stride: int = 1) -> keras.Kera
 def targets(scene: scenes.Scene, size: int) -> dict[str, np.ndarray]:
     """Per stride a map (h', w', 17): heat, weight of the cell as background, weight of its box, box (4), landmarks (10).
 
-    Heat is 1 at the cell of a face's centre and falls off around it; box and landmarks are in strides from the middle of the cell.
+    Heat is 1 at the cell of a face's centre and falls off around it; box and landmarks are in strides from the cell's middle.
     """
     return {f"stride{s}": _target_map(scene, size // s, s, sides) for s, sides in zip(STRIDES, SIDES, strict=True)}
 
@@ -100,7 +100,9 @@ def _target_map(scene: scenes.Scene, cells: int, stride: int, sides: tuple[float
         near = heat > 0.4
         target[..., 0] = np.maximum(target[..., 0], np.where(heat > 0.05, heat, 0))
         grid = np.stack(np.meshgrid(middle, middle), axis=-1)[near]
-        values = np.concatenate([grid - box[:2], box[2:] - grid, (points.reshape(1, 5, 2) - grid[:, None]).reshape(-1, 10)], axis=1)
+        values = np.concatenate(
+            [grid - box[:2], box[2:] - grid, (points.reshape(1, 5, 2) - grid[:, None]).reshape(-1, 10)], axis=1
+        )
         target[near, 2], target[near, 3:] = heat[near], values / stride
         target[row, column, :3] = 1
     return target
@@ -167,7 +169,9 @@ def train(portraits: list[scenes.Source], wild: list[scenes.Source], run: Path, 
         keras.utils.set_random_seed(settings.seed)
         model = network()
         optimizer = keras.optimizers.AdamW(
-            loop.learning_rate(settings.peak_rate, settings.epochs, steps), weight_decay=settings.weight_decay, global_clipnorm=5.0
+            loop.learning_rate(settings.peak_rate, settings.epochs, steps),
+            weight_decay=settings.weight_decay,
+            global_clipnorm=5.0,
         )
         model.compile(optimizer, loss={f"stride{stride}": loss for stride in STRIDES}, jit_compile=False)
         return model
@@ -215,7 +219,7 @@ def _valid_figures(model: keras.Model, watched: list[scenes.Scene], size: int) -
 def main(data: Path, boxes: Path, run: Path, epochs: int, seed: int) -> None:
     portraits = scenes.read_sources(data / "lfw_expressions.zip", boxes / "lfw_expressions.csv")
     wild = scenes.read_sources(data / "web_happy_sad.zip", boxes / "web_happy_sad.csv")
-    train(portraits, wild, run, Settings(epochs=epochs, seed=seed)).save(run / "detector.keras")
+    train(portraits, wild, run, Settings(epochs=epochs, seed=seed)).save_weights(run / "detector.weights.h5")
 
 
 if __name__ == "__main__":

@@ -41,11 +41,13 @@ def write_onnx(model: keras.Model, path: Path, contract: Contract | None = None)
     """Write ``model`` as ONNX with its own input and output names; the contract, if any, goes into the metadata.
 
     Raises:
-        ValueError: the outputs of ``model`` are not a dictionary.
+        TypeError: the outputs of ``model`` are not a dictionary.
     """
     if not isinstance(model.output, dict):
-        raise ValueError(f"expected a model with a dictionary of outputs, got {type(model.output).__name__}")
-    model(np.zeros([1, *(side or 64 for side in model.input_shape[1:])], model.inputs[0].dtype))  # Keras exports only what has run
+        raise TypeError(f"expected a model with a dictionary of outputs, got {type(model.output).__name__}")
+    model(
+        np.zeros([1, *(side or 64 for side in model.input_shape[1:])], model.inputs[0].dtype)
+    )  # Keras exports only what has run
     with tempfile.TemporaryDirectory() as folder:
         plain = Path(folder) / "model.onnx"
         model.export(plain, format="onnx", verbose=False, opset_version=17)

@@ -39,16 +39,22 @@ class VotedFaces:
     @property
     def vote_shares(self) -> np.ndarray:
         """float32 (n, 8), rows sum to 1."""
-        return self.votes / self.votes.sum(axis=1, keepdims=True)
+        return np.asarray(self.votes / self.votes.sum(axis=1, keepdims=True))
 
     @property
-    def label_onehot(self) -> np.ndarray:
-        """float32 (n, 7); a row of zeros where the label is not known, which makes its cross-entropy 0."""
-        return np.where(self.labels[:, None] == np.arange(len(LABELS)), 1, 0).astype(np.float32)
+    def label_shares(self) -> np.ndarray:
+        """float32 (n, 7), rows sum to 1: the original label, or the vote shares of the seven where it is not known.
+
+        Rows of zeros would be wrong: the gradient of a cross-entropy takes for granted that its target sums to 1.
+        """
+        seven = self.votes[:, : len(LABELS)] + 1e-6
+        onehot = self.labels[:, None] == np.arange(len(LABELS))
+        shares = np.where(self.labels[:, None] >= 0, onehot, seven / seven.sum(axis=1, keepdims=True))
+        return np.asarray(shares, np.float32)
 
     def look_shares(self, label_votes: float = 0.0) -> np.ndarray:
         """float32 (n, 4): shares of `LOOKS` among the votes, the original label counting as ``label_votes`` more."""
-        looks = _collapse(self.votes, _LOOK_OF_VOTE) + label_votes * _collapse(self.label_onehot, _LOOK_OF_LABEL)
+        looks = _collapse(self.votes, _LOOK_OF_VOTE) + label_votes * _collapse(self.label_shares, _LOOK_OF_LABEL)
         return np.asarray(looks / looks.sum(axis=1, keepdims=True))
 
 

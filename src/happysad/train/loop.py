@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
 import time
 from collections.abc import Callable
@@ -37,8 +36,8 @@ class WeightAverage(keras.callbacks.Callback):  # type: ignore[misc]
         current = self.model.get_weights()
         if not self.weights:
             self.weights = current
-        for average, weight in zip(self.weights, current, strict=True):
-            average += (1 - self._keep) * (weight - average)
+        for i, weight in enumerate(current):
+            self.weights[i] += (1 - self._keep) * (weight - self.weights[i])
 
 
 def learning_rate(peak: float, epochs: int, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -88,18 +87,29 @@ def train(
 
 def _start_or_resume(run: Path, build: Callable[[], keras.Model], average: WeightAverage) -> tuple[keras.Model, int]:
     model = build()
-    state = run / "state"
-    if not state.exists():
+    state = _whole_state(run)
+    if state is None:
         return model, 0
-    saved_model = keras.saving.load_model(state / "model.keras", compile=False)
-    model.set_weights(saved_model.get_weights())
     model.optimizer.build(model.trainable_variables)
-    with np.load(state / "optimizer.npz", allow_pickle=False) as saved:
-        for i, variable in enumerate(model.optimizer.variables):
-            variable.assign(saved[f"v{i}"])
-    with np.load(state / "average.npz", allow_pickle=False) as saved:
-        average.weights = [saved[f"w{i}"] for i in range(len(saved.files))]
+    for variable, value in zip(_everything(model), _load_arrays(state / "training.npz"), strict=True):
+        variable.assign(value)
+    average.weights = _load_arrays(state / "average.npz")
     return model, int((state / "epoch.txt").read_text())
+
+
+def _whole_state(run: Path) -> Path | None:
+    """The last state that was written in full; between two renames it is the old one."""
+    return next((path for path in (run / "state", run / "state.old") if path.exists()), None)
+
+
+def _everything(model: keras.Model) -> list[keras.Variable]:
+    """All that training changes: weights, the states of random layers, and what the optimizer remembers."""
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _load_arrays(path: Path) -> list[np.ndarray]:
+    with np.load(path, allow_pickle=False) as saved:
+        return [saved[f"arr_{i}"] for i in range(len(saved.files))]
 
 
 def _save(run: Path, model: keras.Model, average: WeightAverage, epoch: int) -> None:
@@ -107,15 +117,13 @@ def _save(run: Path, model: keras.Model, average: WeightAverage, epoch: int) -> 
     fresh, state, old = run / "state.new", run / "state", run / "state.old"
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    model.save(fresh / "model.keras")
-    optimizer = {f"v{i}": np.asarray(variable) for i, variable in enumerate(model.optimizer.variables)}
-    np.savez(fresh / "optimizer.npz", **optimizer)
-    np.savez(fresh / "average.npz", **{f"w{i}": weight for i, weight in enumerate(average.weights)})
+    np.savez(fresh / "training.npz", *(np.asarray(variable) for variable in _everything(model)))
+    np.savez(fresh / "average.npz", *average.weights)
     (fresh / "epoch.txt").write_text(str(epoch))
-    shutil.rmtree(old, ignore_errors=True)
     if state.exists():
-        os.replace(state, old)
-    os.replace(fresh, state)
+        shutil.rmtree(old, ignore_errors=True)
+        state.rename(old)
+    fresh.rename(state)
     shutil.rmtree(old, ignore_errors=True)
 
 

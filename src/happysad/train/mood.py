@@ -3,13 +3,14 @@
     python -m happysad.train.mood --data DATA --run runs/mood
 
 The network has one body and three linear heads, trained together: the eight vote shares, the original FER2013 label,
-and the four looks (votes with the original label as three votes more: FER+ voters are shy of "sad"). Only the last head is exported.
-Kill it at any time: the same command goes on from the last full epoch and ends with the same weights.
+and the four looks (votes with the original label as three votes more: FER+ voters are shy of "sad"). Only the last head is
+exported. Kill it at any time: the same command goes on from the last full epoch and ends with the same weights.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
@@ -80,7 +81,7 @@ class Batches(keras.utils.PyDataset):  # type: ignore[misc]
         self._faces, self._settings = faces, settings
         self._targets = {
             "votes": faces.vote_shares,
-            "label": faces.label_onehot,
+            "label": faces.label_shares,
             "looks": faces.look_shares(settings.label_votes),
         }
         self._epoch = epoch
@@ -103,11 +104,13 @@ def train(faces: fer2013.VotedFaces, valid: fer2013.VotedFaces, run: Path, setti
     def build() -> keras.Model:
         model = network(settings)
         optimizer = keras.optimizers.AdamW(
-            loop.learning_rate(settings.peak_rate, settings.epochs, steps), weight_decay=settings.weight_decay, global_clipnorm=2.0
+            loop.learning_rate(settings.peak_rate, settings.epochs, steps),
+            weight_decay=settings.weight_decay,
+            global_clipnorm=2.0,
         )
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         cross_entropy = keras.losses.CategoricalCrossentropy(from_logits=True)
-        losses = {head: cross_entropy for head in ("votes", "label", "looks")}
+        losses = dict.fromkeys(("votes", "label", "looks"), cross_entropy)
         model.compile(optimizer, loss=losses, loss_weights={"votes": 1.0, "label": 0.4, "looks": 1.0}, jit_compile=False)
         return model
 
@@ -147,8 +150,11 @@ def valid_figures(model: keras.Model, faces: fer2013.VotedFaces) -> dict[str, fl
 @click.option("--epochs", default=Settings.epochs, show_default=True)
 @click.option("--seed", default=Settings.seed, show_default=True)
 def main(data: Path, run: Path, epochs: int, seed: int) -> None:
+    settings = Settings(epochs=epochs, seed=seed)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "settings.json").write_text(json.dumps(asdict(settings), indent=2) + "\n")
     faces, valid = fer2013.load(data, "train"), fer2013.load(data, "valid")
-    train(faces, valid, run, Settings(epochs=epochs, seed=seed)).save(run / "mood.keras")
+    train(faces, valid, run, settings).save_weights(run / "mood.weights.h5")
 
 
 if __name__ == "__main__":

@@ -86,7 +86,7 @@ def _background(wild: list[Source], rng: np.random.Generator, size: int) -> Imag
         source = wild[rng.integers(len(wild))]
     photo = Image.open(io.BytesIO(source.photo)).convert("RGB")
     side = int(min(photo.size) * rng.uniform(0.4, 1.0))
-    left, top = rng.integers(0, photo.width - side + 1), rng.integers(0, photo.height - side + 1)
+    left, top = int(rng.integers(0, photo.width - side + 1)), int(rng.integers(0, photo.height - side + 1))
     return photo.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side), reducing_gap=2.0)
 
 
@@ -117,7 +117,11 @@ def _paint(
     angle = np.deg2rad(_angle(rng))
     mirror = rng.random() < 0.5
     # canvas = turn @ (photo - anchor) + target, with the anchor of the photo landing at a random place of the tile
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    turn = (
+        scale
+        * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        @ np.diag([-1.0 if mirror else 1.0, 1.0])
+    )
     target = np.array([width, height]) * rng.uniform(0.3, 0.7, 2)
     drawn, mask = _transform(photo, turn, anchor, target, (width, height))
     canvas.paste(drawn, tile[:2], mask)

@@ -147,7 +147,9 @@ def _both_ways(teacher: Teacher, image: np.ndarray, long_side: int) -> TeacherFa
 
 def iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Intersection over union of boxes (n, 4) and (m, 4), corner form: (n, m) in [0, 1]."""
-    overlap = np.prod(np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None), 2)
+    overlap = np.prod(
+        np.clip(np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2]), 0, None), 2
+    )
     area_a, area_b = (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b))
     return np.asarray(overlap / np.maximum(area_a[:, None] + area_b[None] - overlap, 1e-9))
 
