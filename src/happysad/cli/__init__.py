@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import click
 
 from happysad import __version__
+from happysad.errors import HappysadError
 
 
 class _LazyCommands(click.Group):
     """Commands by name, each imported when it is asked for, so that ``happysad --help`` stays quick."""
 
-    COMMANDS = {
+    COMMANDS: ClassVar = {
         "predict": "happysad.cli.predict",
         "doctor": "happysad.cli.doctor",
         "demo": "happysad.cli.demo",
@@ -26,6 +29,15 @@ class _LazyCommands(click.Group):
             return None
         command: click.Command = importlib.import_module(self.COMMANDS[name]).command
         return command
+
+    def invoke(self, context: click.Context) -> object:
+        """Run the command; what the user can mend becomes one sentence on stderr and exit status 1, and Ctrl-C becomes 130."""
+        try:
+            return super().invoke(context)
+        except HappysadError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            context.exit(130)
 
 
 @click.group(cls=_LazyCommands, context_settings={"help_option_names": ["-h", "--help"]})
