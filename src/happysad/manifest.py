@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from happysad.archive import read_member, split_member
+from happysad.archive import SIGN, read_member, split_member
 from happysad.errors import DataError, ImageError, MissingExtraError
 from happysad.image import Decoded, read_image
 
@@ -76,8 +76,8 @@ def read_manifest(path: str | os.PathLike[str]) -> pd.DataFrame:
     """The table at ``path`` (CSV, or Parquet by its ending), checked, with all of `COLUMNS` in order, attributes after them.
 
     Returns:
-        Text columns and attributes as str objects, ``""`` where missing; ``width``, ``height``, ``faces`` as Int64; ``cropped`` as bool;
-        all other numbers as float64, NaN where missing.
+        Text columns and attributes as str objects, ``""`` where missing; ``width``, ``height``, ``faces`` as Int64;
+        ``cropped`` as bool; all other numbers as float64, NaN where missing.
 
     Raises:
         DataError: the file cannot be read, or its content is not a manifest; one sentence that names the first wrong row.
@@ -149,6 +149,11 @@ def _read_parquet(path: Path) -> pd.DataFrame:
         raise DataError(f"there is no such file: {path}") from None
     except Exception as error:  # pyarrow raises its own classes, which are many
         raise DataError(f"{path.name} is not a Parquet file that can be read; write it anew") from error
+    return as_text(frame)
+
+
+def as_text(frame: pd.DataFrame) -> pd.DataFrame:
+    """The same table as str objects, ``""`` where missing."""
     return frame.apply(lambda column: column.astype(object).where(column.notna(), "").map(str).astype(object))
 
 
@@ -259,7 +264,30 @@ def moved(frame: pd.DataFrame, old: str | os.PathLike[str], new: str | os.PathLi
     old, new = Path(old).resolve(), Path(new).resolve()
     if old == new:
         return frame
-    return frame.assign(path=[name if Path(name).is_absolute() else os.path.relpath(old / name, new) for name in frame["path"]])
+    return frame.assign(path=[_moved_path(name, old, new) for name in frame["path"]])
+
+
+def _moved_path(name: str, old: Path, new: Path) -> str:
+    file, member = locate(name, old)
+    if Path(name).is_absolute():
+        return name
+    relative = os.path.relpath(file, new)
+    return relative if member is None else f"{relative}{SIGN}{member}"
+
+
+def locate(path: str, base: str | os.PathLike[str]) -> tuple[Path, str | None]:
+    """The file that a row's ``path`` means, and the member in it, None for a plain file; neither needs to exist."""
+    inside = split_member(path)
+    if inside is None or _exists(Path(base, path)):  # a plain file may have :: in its name
+        return Path(base, path), None
+    return Path(base, inside[0]), inside[1]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that is too long, or has a zero byte
+        return False
 
 
 def photo_bytes(path: str, base: str | os.PathLike[str]) -> bytes:
@@ -272,12 +300,11 @@ def photo_bytes(path: str, base: str | os.PathLike[str]) -> bytes:
     Raises:
         ImageError: one sentence.
     """
-    full = Path(base) / path
+    file, member = locate(path, base)
+    if member is not None:
+        return read_member(file, member)
     try:
-        inside = None if full.exists() else split_member(str(full))
-        if inside is not None:
-            return read_member(*inside)
-        return full.read_bytes()
+        return file.read_bytes()
     except FileNotFoundError:
         raise ImageError("there is no such file: check the path, or import the data anew") from None
     except (OSError, ValueError) as error:
