@@ -216,9 +216,7 @@ def _cut(image: np.ndarray, centre: np.ndarray, side: float, turn: float, size: 
 def _region(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """The pixels [low, high) of the image; outside, the nearest pixel of its border."""
     height, width = image.shape[:2]
-    inner_low, inner_high = np.clip(low, 0, [width - 1, height - 1]), np.clip(high, 1, [width, height])
-    inner = image[inner_low[1] : inner_high[1], inner_low[0] : inner_high[0]]
-    before, after = inner_low - low, high - inner_high
-    if not (before.any() or after.any()):
-        return inner
-    return np.pad(inner, ((before[1], after[1]), (before[0], after[0]), (0, 0)), mode="edge")
+    if (low >= 0).all() and high[0] <= width and high[1] <= height:
+        return image[low[1] : high[1], low[0] : high[0]]
+    rows, columns = (np.clip(np.arange(low[axis], high[axis]), 0, image.shape[1 - axis] - 1) for axis in (1, 0))
+    return image[rows[:, None], columns]
