@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -82,3 +85,84 @@ def import_(
 
     wishes = Wishes(_pairs(words, "--map"), _pairs((*columns, *more_columns), "--columns"), cropped, licence)
     _say(*import_data(source, output, wishes, force))
+
+
+@command.command("split")
+@click.argument("manifest", type=MANIFEST)
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The manifest with its splits.")
+@click.option(
+    "--shares", default="0.7,0.15,0.15", show_default=True, help="Of train, valid and test; two shares are train and test."
+)
+@click.option("--folds", type=click.IntRange(2), help="Equal folds instead: fold0, fold1 ...")
+@click.option("--seed", default=0, show_default=True)
+def split(manifest: Path, output: Path, shares: str, folds: int | None, seed: int) -> None:
+    """Divide MANIFEST into train, valid and test, alike in labels; no person and no photo is in two of them.
+
+    Rows without a label, or whose photo cannot be read, get no split. What cannot be done honestly is refused, with the reason.
+
+    \b
+    Example:
+      happysad data split faces.csv -o split.csv
+      happysad data split faces.csv -o folds.csv --folds 5
+    """
+    from happysad.manifest import moved, write_manifest
+    from happysad.split import names_of, split_of
+
+    frame, pairs = _with_pairs(manifest)
+    sizes = [1.0] * folds if folds else _numbers(shares)
+    names = tuple(f"fold{i}" for i in range(folds)) if folds else names_of(len(sizes))
+    part = split_of(frame, pairs.rows, sizes, seed)
+    frame["split"] = [names[i] if i >= 0 else "" for i in part]
+    write_manifest(moved(frame, manifest.parent, output.parent), output)
+    for name in names:
+        rows = frame[frame["split"] == name]
+        labels = ", ".join(f"{label} {n:,}" for label, n in rows["label"].value_counts().sort_index().items())
+        _say(f"{name}: {len(rows):,} rows ({labels}), {rows['subject'].replace('', None).nunique():,} named subjects")
+    if left := int((part < 0).sum()):
+        _say(f"{left:,} rows have no split: they have no label, or their photo cannot be read")
+    _say(f"{len(pairs.rows):,} pairs of duplicates were kept together")
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(
+            f"expected numbers with commas, such as 0.7,0.15,0.15, got {text!r}", param_hint="--shares"
+        ) from None
+
+
+def _with_pairs(manifest: Path) -> tuple[Any, Any]:
+    """The manifest and its duplicates."""
+    from happysad.duplicates import find_pairs
+    from happysad.examine import examine
+    from happysad.manifest import read_manifest
+
+    frame = read_manifest(manifest)
+    return frame, find_pairs(frame, manifest.resolve().parent, examine(frame, manifest).described)
+
+
+@command.command("check")
+@click.argument("manifest", type=MANIFEST)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per leak and line.")
+def check(manifest: Path, as_json: bool) -> None:
+    """Tell whether the splits of MANIFEST leak: a person or a photo in two of them. Exit status 3 if so.
+
+    \b
+    Example:
+      happysad data check split.csv
+    """
+    from happysad.split import leaks
+
+    frame, pairs = _with_pairs(manifest)
+    if not (frame["split"] != "").any():
+        raise click.ClickException(f"{manifest} has no splits; make them with: happysad data split {manifest} -o split.csv")
+    found = leaks(frame, pairs.rows)
+    for leak in found:
+        paths = frame["path"].iloc[leak.rows].tolist()
+        who = f"subject {leak.name}" if leak.name else "the same photo"
+        message = f"{who} is in {' and '.join(leak.splits)} ({len(paths)} rows)"
+        row = {"kind": leak.kind, "splits": leak.splits, "subject": leak.name, "paths": paths, "message": message}
+        click.echo(json.dumps(row) if as_json else f"{message}: {paths[0]!r}, {paths[1]!r}")
+    _say(f"{len(found)} leaks" if found else "no leaks: no person and no photo is in two splits")
+    sys.exit(3 if found else 0)
