@@ -17,6 +17,7 @@ class _LazyCommands(click.Group):
         "predict": "happysad.cli.predict",
         "doctor": "happysad.cli.doctor",
         "demo": "happysad.cli.demo",
+        "data": "happysad.cli.data",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:
