@@ -73,7 +73,7 @@ def at_import_time(tree: ast.Module) -> ast.Module:
 
 
 def room(module: str) -> str:
-    return (module.split(".") + [""])[1]
+    return module.partition(".")[2].partition(".")[0]
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
@@ -130,6 +130,21 @@ def test_importing_happysad_loads_nothing_heavy() -> None:
 def test_asking_for_help_loads_no_model_code() -> None:
     code = "from happysad.cli import main\ntry: main(['predict', '--help'])\nexcept SystemExit: print()"
     assert loaded_by(code) & {"numpy", "PIL", "onnxruntime", "keras", "pandas"} == set()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "",
+        "from happysad.predict import Predictor",
+        "happysad.Predictor",
+        "import happysad.predict",
+        "import happysad.cli.predict",
+    ],
+)
+def test_predict_is_the_function_whatever_was_imported_before(before: str) -> None:
+    code = f"import happysad\n{before}\nassert happysad.predict.__name__ == 'predict', happysad.predict"
+    assert "happysad" in loaded_by(code)
 
 
 def test_all_public_names_are_there() -> None:

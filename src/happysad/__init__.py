@@ -1,13 +1,15 @@
 """How happy or sad does a face look? Graded, calibrated, and honest about what it does not know.
 
-    >>> import happysad
-    >>> happysad.predict("photo.jpg").faces[0].grade  # doctest: +SKIP
-    'slightly happy'
+>>> import happysad
+>>> happysad.predict("photo.jpg").faces[0].grade  # doctest: +SKIP
+'slightly happy'
 """
 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -36,3 +38,17 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"happysad.{room}"), name)
     globals()[name] = value
     return value
+
+
+class _Package(ModuleType):
+    """This package, in which ``happysad.predict`` is the function, though a module has that name too.
+
+    When a module of a package is loaded, Python sets it as an attribute of the package, over what was there.
+    """
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in __all__ or not isinstance(value, ModuleType):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -219,4 +219,4 @@ def _region(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     if (low >= 0).all() and high[0] <= width and high[1] <= height:
         return image[low[1] : high[1], low[0] : high[0]]
     rows, columns = (np.clip(np.arange(low[axis], high[axis]), 0, image.shape[1 - axis] - 1) for axis in (1, 0))
-    return image[rows[:, None], columns]
+    return np.asarray(image[rows[:, None], columns])
