@@ -84,7 +84,7 @@ def choose_look_weights(p: np.ndarray, majority: np.ndarray) -> tuple[float, ...
     Voters call a mildly sad face neutral, so the plain maximum of ``p`` would miss much sadness.
     """
     steps = np.exp(np.linspace(-1.2, 1.2, 25))
-    best, chosen = -1.0, (1.0, 1.0, 1.0, 1.0)
+    best, chosen = -1.0, np.ones(len(LOOKS))
     for happy, sad, other in product(steps[::2], steps, steps[::2]):
         weights = np.array([happy, 1.0, sad, other])
         look = (p * weights).argmax(axis=1)
@@ -93,8 +93,8 @@ def choose_look_weights(p: np.ndarray, majority: np.ndarray) -> tuple[float, ...
             recalls[:OTHER].min() + 0.2 * recalls[:OTHER].mean() + 0.2 * min(0.0, recalls[OTHER] - recalls[:OTHER].mean() + 0.1)
         )
         if worth > best:
-            best, chosen = float(worth), tuple(float(round(w, 3)) for w in weights)
-    return chosen
+            best, chosen = float(worth), weights
+    return tuple(float(round(weight, 3)) for weight in chosen)
 
 
 def choose_min_confidence(

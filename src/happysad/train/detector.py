@@ -1,10 +1,13 @@
 """Train the face detector: a small single-shot network without anchors.
 
-    python -m happysad.train.detector --data DATA --boxes BOXES --run runs/detector
+    python -m happysad.train.detector --data DATA --boxes BOXES --run runs/detector-1
+    python -m happysad.train.detector --data DATA --boxes BOXES --run runs/detector --start runs/detector-1 \\
+        --epochs 24 --peak-rate 1e-3 --wild-share 0.7
 
-DATA holds ``lfw_expressions.zip`` and ``web_happy_sad.zip``, BOXES the tables that `happysad.train.teacher` made of them.
-Each face is learnt at the cell of its centre (focal loss, Zhou et al. 2019, arXiv:1904.07850), on the map whose stride suits its
-size; boxes by generalised IoU (Rezatofighi et al. 2019). Other cells inside a face are background, or eyes and mouths would fire.
+The second run sees more whole photos: it unlearns the clothes and hands that the first took for faces. DATA holds
+``lfw_expressions.zip`` and ``web_happy_sad.zip``, BOXES the tables that `happysad.train.teacher` made of them. Each face is
+learnt at the cell of its centre (focal loss, Zhou et al. 2019, arXiv:1904.07850), on the map whose stride suits its size; boxes
+by generalised IoU (Rezatofighi et al. 2019). Other cells inside a face are background, or eyes and mouths would fire.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ SIDES = ((0.0, 52.0), (40.0, 128.0), (100.0, 1e9))  # face sides (square root of
 CHANNELS = 15  # score, left, top, right, bottom, then x and y of five landmarks
 BOX_UNIT, POINT_UNIT = 2.0, 4.0  # times the stride: what an output of 1 (after exp for boxes) means in pixels
 HELD_OUT = 0.03
+WEIGHTS = "detector.weights.h5"
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Settings:
     peak_rate: float = 2e-3
     weight_decay: float = 0.01
     average_decay: float = 0.998
+    wild_share: float = 0.4
     mixed_precision: bool = True
     seed: int = 1
 
@@ -152,14 +157,18 @@ class SceneBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __getitem__(self, i: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         rng = np.random.default_rng([self._settings.seed, self._epoch, i])
         size = self._settings.size
-        batch = [scenes.compose(self._portraits, self._wild, rng, size) for _ in range(self._settings.batch)]
+        batch = [
+            scenes.compose(self._portraits, self._wild, rng, size, self._settings.wild_share) for _ in range(self._settings.batch)
+        ]
         maps = [targets(scene, size) for scene in batch]
         stacked = {name: np.stack([one[name] for one in maps]) for name in maps[0]}
         return np.stack([scene.image for scene in batch])[..., None], stacked
 
 
-def train(portraits: list[scenes.Source], wild: list[scenes.Source], run: Path, settings: Settings) -> keras.Model:
-    """Train to the end, or on from the last full epoch in ``run``; see `loop.train`."""
+def train(
+    portraits: list[scenes.Source], wild: list[scenes.Source], run: Path, settings: Settings, start: Path | None = None
+) -> keras.Model:
+    """Train to the end, or on from the last full epoch in ``run``; see `loop.train`. ``start`` gives the first weights."""
     (train_portraits, valid_portraits), (train_wild, valid_wild) = _hold_out(portraits), _hold_out(wild)
     steps = settings.scenes_per_epoch // settings.batch
     rng = np.random.default_rng(0)
@@ -168,6 +177,8 @@ def train(portraits: list[scenes.Source], wild: list[scenes.Source], run: Path, 
     def build() -> keras.Model:
         keras.utils.set_random_seed(settings.seed)
         model = network()
+        if start is not None:
+            model.load_weights(start)
         optimizer = keras.optimizers.AdamW(
             loop.learning_rate(settings.peak_rate, settings.epochs, steps),
             weight_decay=settings.weight_decay,
@@ -215,11 +226,18 @@ def _valid_figures(model: keras.Model, watched: list[scenes.Scene], size: int) -
 @click.option("--boxes", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
 @click.option("--run", type=click.Path(file_okay=False, path_type=Path), required=True)
 @click.option("--epochs", default=Settings.epochs, show_default=True)
+@click.option("--peak-rate", default=Settings.peak_rate, show_default=True, help="Highest learning rate.")
+@click.option("--wild-share", default=Settings.wild_share, show_default=True, help="Share of whole photos in the scenes.")
+@click.option("--start", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A finished run to start from.")
 @click.option("--seed", default=Settings.seed, show_default=True)
-def main(data: Path, boxes: Path, run: Path, epochs: int, seed: int) -> None:
+def main(
+    data: Path, boxes: Path, run: Path, epochs: int, peak_rate: float, wild_share: float, start: Path | None, seed: int
+) -> None:
     portraits = scenes.read_sources(data / "lfw_expressions.zip", boxes / "lfw_expressions.csv")
     wild = scenes.read_sources(data / "web_happy_sad.zip", boxes / "web_happy_sad.csv")
-    train(portraits, wild, run, Settings(epochs=epochs, seed=seed)).save_weights(run / "detector.weights.h5")
+    settings = Settings(epochs=epochs, peak_rate=peak_rate, wild_share=wild_share, seed=seed)
+    weights = None if start is None else start / WEIGHTS
+    train(portraits, wild, run, settings, weights).save_weights(run / WEIGHTS)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ import numpy as np
 
 from happysad.contract import BUNDLED, Contract
 from happysad.train import calibrate, fer2013, mood
+from happysad.train.detector import WEIGHTS
 from happysad.train.detector import network as detector_network
 from happysad.train.export import mirror_averaged, write_onnx
 
@@ -57,7 +58,7 @@ def release_mood(data: Path, run: Path, settings: mood.Settings) -> Contract:
 def release_detector(run: Path) -> None:
     """Export the face detector."""
     trained = detector_network()
-    trained.load_weights(run / "detector.weights.h5")
+    trained.load_weights(run / WEIGHTS)
     write_onnx(trained, MODELS / "face-detector.onnx")
 
 

@@ -66,12 +66,12 @@ def _source(photo: bytes, found: list[list[float]]) -> Source:
     return Source(photo, table[:, :4], table[:, 5:].reshape(-1, 5, 2), table[:, 4] >= SURE)
 
 
-def compose(portraits: list[Source], wild: list[Source], rng: np.random.Generator, size: int) -> Scene:
+def compose(portraits: list[Source], wild: list[Source], rng: np.random.Generator, size: int, wild_share: float = 0.4) -> Scene:
     """One scene of ``size`` pixels. ``portraits`` show mostly one face; ``wild`` photos bring bodies and surroundings."""
     canvas = _background(wild, rng, size)
     parts = []
     for tile in _tiles(rng, size):
-        pool = wild if rng.random() < 0.4 else portraits
+        pool = wild if rng.random() < wild_share else portraits
         parts.append(_paint(canvas, tile, pool[rng.integers(len(pool))], rng))
     boxes, landmarks, ignored = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Scene(_degrade(canvas, rng), boxes, landmarks, ignored)
@@ -142,7 +142,7 @@ def _placement(
     anchor = extent * rng.uniform(0.2, 0.8, 2)
     fit = min(width / extent[0], height / extent[1])
     if not source.sure.any() or rng.random() < 0.25:
-        return fit * np.exp(rng.uniform(-0.3, 1.0)), anchor
+        return fit * np.exp(rng.uniform(-0.3, 1.3)), anchor
     box = source.boxes[rng.choice(np.nonzero(source.sure)[0])]
     side = float(np.sqrt(np.prod(box[2:] - box[:2])))
     tile = min(width, height)
