@@ -166,3 +166,72 @@ def check(manifest: Path, as_json: bool) -> None:
         click.echo(json.dumps(row) if as_json else f"{message}: {paths[0]!r}, {paths[1]!r}")
     _say(f"{len(found)} leaks" if found else "no leaks: no person and no photo is in two splits")
     sys.exit(3 if found else 0)
+
+
+@command.command("audit")
+@click.argument("manifest", type=MANIFEST)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per finding and line, instead of a summary.")
+@click.option("--csv", "csv_file", type=NEW_FILE, help="Also write one row per finding here.")
+@click.option("--html", "html_file", type=NEW_FILE, help="Also write a page with the pictures here, worst first.")
+@click.option(
+    "--fail-on", "limits", multiple=True, metavar="KIND[:N]", help="Exit status 3 if there are N findings of a kind, or more (1)."
+)
+@click.option("--model-seen/--model-unseen", default=None, help="Whether the bundled model was trained on these photos.")
+def audit(
+    manifest: Path,
+    as_json: bool,
+    csv_file: Path | None,
+    html_file: Path | None,
+    limits: tuple[str, ...],
+    model_seen: bool | None,
+) -> None:
+    """Tell what is wrong with MANIFEST: photos, faces, duplicates, labels, splits. Nothing is changed.
+
+    \b
+    Example:
+      happysad data audit faces.csv --html audit.html
+      happysad data audit faces.csv --fail-on label_error:10 --fail-on exact_duplicate
+    """
+    from happysad.audit import audit as run
+    from happysad.audit import crossed, write_findings
+
+    limit = {kind: _count(n) if n else 1 for kind, _, n in (text.partition(":") for text in limits)}
+    crossed([], limit)
+    found = run(manifest, model_seen)
+    if csv_file:
+        write_findings(found, csv_file)
+    if html_file:
+        from happysad.pages import write_audit_page
+
+        write_audit_page(found, manifest, html_file)
+    if as_json:
+        for finding in found:
+            click.echo(json.dumps(finding.to_dict()))
+    else:
+        _print_findings(found)
+    over = crossed(found, limit)
+    _say(*over)
+    sys.exit(3 if over else 0)
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise click.BadParameter(f"expected KIND:N with N of 1 or more, got {text!r}", param_hint="--fail-on")
+    return int(text)
+
+
+def _print_findings(found: list[Any]) -> None:
+    """How many of each kind, and the worst of it."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("kind", "findings", "worst", "what was seen"):
+        table.add_column(name, justify="right" if name == "findings" else "left", overflow="fold")
+    kinds: dict[str, list[Any]] = {}
+    for finding in found:
+        kinds.setdefault(finding.kind, []).append(finding)
+    for kind, rows in kinds.items():
+        table.add_row(kind, f"{len(rows):,}", Text(ascii(rows[0].path)[1:-1]), Text(rows[0].message))
+    Console(width=None if sys.stdout.isatty() else 200).print(table if found else "nothing was found")

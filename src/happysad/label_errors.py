@@ -1,0 +1,101 @@
+"""Labels that are probably wrong: what a model that has not seen a row thinks of it, against what the label says.
+
+The opinions are out of sample. Where the bundled model has not seen the data, it gives its opinion, and so does a logistic
+regression on its features, cross-validated on the data at hand. Where it has, features are made from the crops alone: responses
+to small patches that are learnt from the set itself, without labels (Coates, Lee and Ng 2011), and a support vector machine
+is cross-validated on them. The ranking is cleanlab's (Northcutt, Jiang and Chuang 2021).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from happysad.contract import LOOKS
+from happysad.errors import MissingExtraError
+
+MIN_ROWS, MIN_PER_CLASS = 200, 20  # below, cross-validation on the user's own rows says nothing
+FOLDS = 5
+OPINION_WEIGHT = 0.5  # of the bundled model, against the cross-validated one
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """Out-of-sample opinions about labels.
+
+    Attributes:
+        classes: names of the columns of ``p``.
+        p: float32 (n, classes), rows sum to 1.
+        quality: float (n,) in [0, 1], of the given label; 0 is surely wrong.
+        is_error: bool (n,): cleanlab takes the label for wrong.
+    """
+
+    classes: tuple[str, ...]
+    p: np.ndarray
+    quality: np.ndarray
+    is_error: np.ndarray
+
+    @property
+    def suggested(self) -> np.ndarray:
+        """The likeliest class of each row, str (n,)."""
+        names: np.ndarray = np.asarray(self.classes)[self.p.argmax(axis=1)]
+        return names
+
+
+def suspects(labels: np.ndarray, p: np.ndarray, classes: tuple[str, ...]) -> Suspects:
+    """Rank labels by out-of-sample probabilities.
+
+    Args:
+        labels: str (n,), each one of ``classes``.
+        p: float (n, classes).
+
+    Raises:
+        MissingExtraError: cleanlab is not installed.
+    """
+    try:
+        from cleanlab.filter import find_label_issues
+        from cleanlab.rank import get_label_quality_scores
+    except ImportError:
+        raise MissingExtraError("cleanlab", "to find label errors", 'pip install "happysad[data]"') from None
+    given = np.array([classes.index(label) for label in labels])
+    quality = get_label_quality_scores(given, p, method="normalized_margin")
+    is_error = find_label_issues(given, p, filter_by="predicted_neq_given", n_jobs=1)
+    return Suspects(classes, np.asarray(p, np.float32), np.asarray(quality), np.asarray(is_error))
+
+
+def opinion_on(classes: tuple[str, ...], p: np.ndarray) -> np.ndarray:
+    """Probabilities of the looks, float (n, 4), as probabilities of the classes of a data set: (n, classes).
+
+    ``not_happy`` is all that is not happy; looks that the data set does not have are left out.
+    """
+    column = {look: p[:, LOOKS.index(look)] for look in LOOKS} | {"not_happy": 1 - p[:, LOOKS.index("happy")]}
+    own = np.stack([column[name] for name in classes], axis=1) + 1e-4
+    return np.asarray(own / own.sum(axis=1, keepdims=True))
+
+
+def cross_validated(
+    features: np.ndarray, labels: np.ndarray, groups: np.ndarray, classes: tuple[str, ...], model: Any
+) -> np.ndarray:
+    """Out-of-sample probabilities (n, classes); no group is on both sides, so that a copy of a photo cannot vouch for it."""
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    given = np.array([classes.index(label) for label in labels])
+    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0)
+    return np.asarray(cross_val_predict(model, features, given, groups=groups, cv=folds, method="predict_proba"), np.float32)
+
+
+def is_large_enough(labels: np.ndarray) -> bool:
+    """Whether cross-validation on these rows is worth something."""
+    _, counts = np.unique(labels, return_counts=True)
+    return len(labels) >= MIN_ROWS and len(counts) > 1 and int(counts.min()) >= MIN_PER_CLASS
+
+
+def linear_model() -> Any:
+    """For features of a network: standardised, then logistic regression."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.03, max_iter=500))
