@@ -91,7 +91,8 @@ def test_a_photo_turned_in_the_plane_shows_the_same_face_with_a_similar_mood(
     face = largest(predictor, tilted)
     angle = np.radians(degrees)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    assert upright.landmarks and face.landmarks
+    assert upright.landmarks
+    assert face.landmarks
     nose = turn @ (np.array(upright.landmarks[2]) - np.array(portrait.size) / 2) + np.array(tilted.size) / 2
     assert_allclose(face.landmarks[2], nose, atol=20)
     assert abs(face.mood - upright.mood) < 0.4
@@ -109,7 +110,8 @@ def test_a_mirrored_crop_gives_the_same_p(predictor: Predictor, crop: np.ndarray
 
 def test_a_larger_photo_gives_the_same_face_in_larger_pixels(predictor: Predictor, portrait: Image.Image) -> None:
     small, large = largest(predictor, portrait), largest(predictor, portrait.resize((256 * 6, 300 * 6), Image.Resampling.BICUBIC))
-    assert small.box and large.box
+    assert small.box
+    assert large.box
     assert_allclose(np.array(large.box) / 6, small.box, atol=8)
     assert abs(large.mood - small.mood) < 0.25
 
@@ -357,7 +359,7 @@ def test_the_self_test_notices_another_answer(monkeypatch: pytest.MonkeyPatch) -
 
 def test_the_self_test_notices_that_its_numbers_belong_to_other_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selftest, "released_sha256", lambda: {"mood.onnx": "0" * 64})
-    with pytest.raises(ModelError, match="python -m happysad.selftest"):
+    with pytest.raises(ModelError, match=r"python -m happysad\.selftest"):
         selftest.differences()
 
 
