@@ -76,6 +76,12 @@ class Resamples:
         part._times, part._cluster = self._times[:, rows], self._cluster[rows]
         return part
 
+    def half(self, seed: int = 0) -> np.ndarray:
+        """Half of the faces by chance, bool (n,), nobody being in both halves."""
+        _, person = np.unique(self._cluster, return_inverse=True)
+        order = np.random.default_rng(seed).permutation(self.units)
+        return np.asarray((order < self.units // 2)[person])
+
     def draws(self, measure: Measure) -> dict[str, np.ndarray]:
         """Each value of ``measure``, float64 (1 + count,): on the data, then on each resample; NaN where undefined."""
         step = max(1, _CHUNK // max(self.n, 1))
@@ -383,6 +389,20 @@ def conformal_threshold(p_of_true: np.ndarray, coverage: float) -> float:
     n = len(p_of_true)
     rank = int(np.ceil((n + 1) * coverage - 1e-9))
     return 0.0 if rank > n else float(np.sort(p_of_true)[n - rank])
+
+
+def conformal_sets(p: np.ndarray, true: np.ndarray, half: np.ndarray, coverage: float) -> np.ndarray:
+    """Which classes each face may be of, bool (n, k): each half of the faces by the threshold that the other half gives.
+
+    Args:
+        p: probabilities (n, k).
+        true: the true class, int (n,).
+        half: which faces are in the first half, bool (n,).
+        coverage: how often the sets are to hold the truth, in (0, 1).
+    """
+    of_true = p[np.arange(len(p)), true]
+    of_first, of_second = (conformal_threshold(of_true[part], coverage) for part in (half, ~half))
+    return np.asarray(p >= np.where(half, of_second, of_first)[:, None])
 
 
 def drawn_voters(votes: np.ndarray, size: int | np.ndarray, seed: int = 0) -> np.ndarray:
