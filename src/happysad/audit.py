@@ -32,6 +32,7 @@ MIN_FACE_BRIGHTNESS = 45.0
 MIN_CONTRAST = 8.0
 MAX_OUTSIDE = 0.12
 SURE_FACE = 0.65
+FLAT, MOSTLY = 0.25, 0.8  # shares of a picture without texture
 MIN_LABEL_ROWS, MIN_LABEL_SHARE = 20, 0.02
 CLEAR_VOTES = 0.7
 SHORTCUT = 0.8
@@ -126,19 +127,19 @@ def _wrongly_named(case: Case) -> Iterator[Finding]:
 
 def _not_a_photo(case: Case) -> Iterator[Finding]:
     """Drawings, icons and text have large areas of exactly one colour. So have cut-outs, but those show a sure face."""
-    flat, contrast = case.seen["flat"], case.seen["contrast"]
+    flat, inside, contrast = case.seen["flat"], case.seen["flat_inside"], case.seen["contrast"]
     score = case.frame["detector_score"].fillna(0).to_numpy(float)
     cropped = case.frame["cropped"].to_numpy(bool)
-    drawn = (flat > 0.75) | ((flat > 0.45) & (score < 0.8) & ~cropped) | ((flat > 0.2) & (score == 0) & ~cropped)
-    for i in np.flatnonzero(drawn | (contrast < MIN_CONTRAST)):
-        path = case.column("path")[i]
-        if contrast[i] < MIN_CONTRAST:
-            yield Finding("not_a_photo", 0.95, path, f"the picture is empty (contrast {contrast[i]:.1f} of 128)")
-        else:
-            severity = 0.9 if score[i] == 0 else 0.6
-            yield Finding(
-                "not_a_photo", severity, path, f"a drawing, an icon or text? {flat[i]:.0%} of the picture is one flat colour"
-            )
+    drawn = (flat > MOSTLY) | (~cropped & (score < SURE_FACE) & ((flat > FLAT) | (inside > FLAT)))
+    empty = contrast < MIN_CONTRAST
+    for i in np.flatnonzero(drawn | empty):
+        severity = 0.95 if empty[i] else 0.9 if score[i] == 0 else 0.6
+        message = (
+            f"the picture is empty (contrast {contrast[i]:.1f} of 128)"
+            if empty[i]
+            else f"a drawing, an icon or text? {flat[i]:.0%} of the picture has no texture at all"
+        )
+        yield Finding("not_a_photo", severity, case.column("path")[i], message)
 
 
 # ---- faces
@@ -162,7 +163,7 @@ def _poor_face(case: Case) -> Iterator[Finding]:
     score = case.frame["detector_score"].to_numpy(float)
     side, bright, sharp = seen["face_side"], seen["face_brightness"], seen["face_sharpness"]
     outside, turn = seen["face_outside"], seen["face_yaw"]
-    looks: tuple[tuple[str, np.ndarray, np.ndarray, Callable[[int], str]], ...] = (
+    looks: tuple[tuple[str, np.ndarray, np.ndarray, Callable[[Any], str]], ...] = (
         (
             "small_face",
             side < MIN_FACE_SIDE,

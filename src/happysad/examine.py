@@ -27,10 +27,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CHUNK = 2048
-VERSION = 1  # of what is kept; another number makes it be looked at again
+VERSION = 2  # of what is kept; another number makes it be looked at again
 LOOK_SIDE = 256
+DARK = 30  # grey levels; darker areas are flat in good photos too
 MEASURES = (
-    *("brightness", "contrast", "sharpness", "colour", "flat", "border"),
+    *("brightness", "contrast", "sharpness", "colour", "flat", "flat_inside", "border"),
     *("face_side", "face_brightness", "face_contrast", "face_sharpness", "face_outside", "face_yaw"),
 )
 _SIGNATURES = (
@@ -47,10 +48,11 @@ class Examined:
     """What was seen, row by row of the manifest.
 
     Attributes:
-        measures: float32 (n, 12), columns as `MEASURES`; NaN where the photo cannot be read, or has no face:
+        measures: float32 (n, 13), columns as `MEASURES`; NaN where the photo cannot be read, or has no face:
             mean and standard deviation of the grey levels; mean second difference; mean difference of the colour channels;
-            share of the photo that is perfectly flat; share of its border rows and columns that have one colour; then, for the
-            face, its side in pixels of the photo, the same of its crop, the share of its box outside the photo, its turn.
+            share of the photo that is perfectly flat and not dark; share of the same among what has not the commonest colour;
+            share of its border rows and columns that have one colour; then, for the face, its side in pixels of the photo, mean
+            and standard deviation of its grey levels, its sharpness, the share of its box outside the photo, its turn.
         described: int8 (n, 6, 63), see `happysad.duplicates.descriptors`; 0 where unreadable.
         formats: str (n,): the true format where the file's ending says another one, else empty.
         errors: str (n,): one sentence where the photo cannot be read now, else empty.
@@ -125,9 +127,9 @@ def _look(row: Any, base: Path) -> dict[str, Any]:
     except ImageError as error:
         return {"measures": measures, "described": blank, "formats": "", "errors": str(error)}
     image = photo.pixels
-    measures[:6] = _measures_of_photo(image)
+    measures[:7] = _measures_of_photo(image)
     if row.cropped:
-        measures[6:] = (min(photo.width, photo.height), *_measures_of_face(image), 0, 0)
+        measures[7:] = (min(photo.width, photo.height), *_measures_of_face(image), 0, 0)
     elif np.isfinite(row.x0):
         scale = np.array(photo.scale)
         box = np.array([getattr(row, side) for side in BOX])
@@ -136,7 +138,7 @@ def _look(row: Any, base: Path) -> dict[str, Any]:
         points = landmarks_of(row.landmarks)
         area = (box[2] - box[0]) * (box[3] - box[1])
         inside = (min(box[2], photo.width) - max(box[0], 0)) * (min(box[3], photo.height) - max(box[1], 0))
-        measures[6:] = (area**0.5, *_measures_of_face(face), 1 - inside / area, 0 if points is None else yaw(points))
+        measures[7:] = (area**0.5, *_measures_of_face(face), 1 - inside / area, 0 if points is None else yaw(points))
     return {"measures": measures, "described": descriptors(image), "formats": _true_format(row.path, content), "errors": ""}
 
 
@@ -145,9 +147,21 @@ def _measures_of_photo(image: np.ndarray) -> tuple[float, ...]:
     small = image[::step, ::step].astype(np.float32)
     grey = small.mean(axis=2)
     colour = float((small.max(axis=2) - small.min(axis=2)).mean())
+    flat, inside = _flat(small, grey)
+    return float(grey.mean()), float(grey.std()), _sharpness(image), colour, flat, inside, _border(grey)
+
+
+def _flat(small: np.ndarray, grey: np.ndarray) -> tuple[float, float]:
+    """Share of pixels that equal their neighbours and are not dark: of all, and of those that have not the commonest colour."""
+    if min(grey.shape) < 3:
+        return 0.0, 0.0
     across, down = np.abs(np.diff(grey, axis=1)) < 1, np.abs(np.diff(grey, axis=0)) < 1
-    flat = float((across[1:] & down[:, 1:]).mean()) if grey.size > 4 else 0.0
-    return float(grey.mean()), float(grey.std()), _sharpness(image), colour, flat, _border(grey)
+    light = grey[1:, 1:] > DARK
+    same = across[1:] & down[:, 1:] & light
+    colours = (small[1:, 1:].astype(np.int64) // 24) @ np.array([1, 16, 256])
+    values, counts = np.unique(colours[light], return_counts=True)
+    other = light & (colours != values[counts.argmax()]) if len(values) else light
+    return float(same.mean()), float(same[other].mean()) if other.mean() > 0.05 else 0.0
 
 
 def _border(grey: np.ndarray) -> float:

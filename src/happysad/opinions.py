@@ -39,7 +39,9 @@ def opinions(
     None where nobody can be asked: one class, or too few rows and a model that has seen them.
     """
     predictor = Predictor()
-    labelled = (frame["label"] != "") & (frame["error"] == "") & (frame["cropped"] | frame["x0"].notna())
+    # With several faces it is not known whose look the label means; that is a finding of its own.
+    one_face = frame["cropped"] | (frame["faces"] == 1).fillna(False)
+    labelled = (frame["label"] != "") & (frame["error"] == "") & one_face & (frame["cropped"] | frame["x0"].notna())
     chosen = np.flatnonzero(labelled.to_numpy(bool))
     labels = frame["label"].to_numpy(object)[chosen].astype(str)
     classes = tuple(label for label in LABELS if label in labels)
@@ -59,7 +61,7 @@ def opinions(
 
 def has_seen(contract: Contract, frame: pd.DataFrame) -> bool:
     """Whether the rows' ``source`` or file names a data set that the model was trained on; True where the contract names none."""
-    known = [_letters(name.split()[0]) for name in contract.trained_on if name.split()]
+    known = [name for given in contract.trained_on if len(name := _letters(given.split()[0])) > 4]
     names = " ".join(_letters(name) for name in {*frame["source"], *(path.split("::")[0] for path in frame["path"])})
     return not known or any(name in names for name in known)
 

@@ -235,3 +235,113 @@ def _print_findings(found: list[Any]) -> None:
     for kind, rows in kinds.items():
         table.add_row(kind, f"{len(rows):,}", Text(ascii(rows[0].path)[1:-1]), Text(rows[0].message))
     Console(width=None if sys.stdout.isatty() else 200).print(table if found else "nothing was found")
+
+
+@command.command("show")
+@click.argument("manifest", type=MANIFEST)
+@click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
+@click.option("--html", "html_file", type=NEW_FILE, help="Also write a page with plots and pictures here.")
+def show(manifest: Path, as_json: bool, html_file: Path | None) -> None:
+    """Tell what is in MANIFEST: classes, splits, sources, sizes, light, faces.
+
+    \b
+    Example:
+      happysad data show faces.csv --html faces.html
+    """
+    from happysad.examine import examine
+    from happysad.manifest import read_manifest
+    from happysad.show import summary
+
+    frame = read_manifest(manifest)
+    seen = examine(frame, manifest)
+    numbers = summary(frame, seen)
+    if html_file:
+        from happysad.pages import write_show_page
+
+        write_show_page(numbers, frame, seen, manifest, html_file)
+    if as_json:
+        click.echo(json.dumps(numbers))
+    else:
+        _print_summary(numbers)
+
+
+def _print_summary(numbers: dict[str, Any]) -> None:
+    for name in ("rows", "unreadable", "without_face", "several_faces", "grey", "subjects"):
+        click.echo(f"{name.replace('_', ' '):>16}  {numbers[name]:,}")
+    for heading in ("labels", "sources"):
+        for name, row in numbers[heading].items():
+            counts = ", ".join(f"{other} {n:,}" for other, n in row.items())
+            click.echo(f"{heading.removesuffix('s'):>16}  {ascii(name)[1:-1]}: {counts}")
+    for name, row in numbers["measures"].items():
+        click.echo(f"{name.replace('_', ' '):>16}  " + ", ".join(f"{word} {value:g}" for word, value in row.items()))
+    _say(*(f"note: {warning}" for warning in numbers["warnings"]))
+
+
+@command.command("review")
+@click.argument("manifest", type=MANIFEST)
+@click.option("--name", help="Who decides; your user name if not said.")
+@click.option("--kind", "kinds", multiple=True, help="Only findings of this kind; may be given several times.")
+@click.option("--port", default=0, show_default=True, help="0 takes a free one.")
+@click.option("--model-seen/--model-unseen", default=None, help="Whether the bundled model was trained on these photos.")
+def review(manifest: Path, name: str | None, kinds: tuple[str, ...], port: int, model_seen: bool | None) -> None:
+    """Go through what the audit found in MANIFEST, on a local web page, by keyboard.
+
+    Each decision is noted at once in MANIFEST.review.sqlite. Several people can do this on one file, each with a --name.
+
+    \b
+    Example:
+      happysad data review faces.csv --kind label_error
+    """
+    import getpass
+
+    from happysad.audit import KINDS
+    from happysad.audit import audit as run
+    from happysad.manifest import BOX, read_manifest
+    from happysad.review import suspects_of
+    from happysad.reviewpage import HOST, serve
+
+    if wrong := [kind for kind in kinds if kind not in KINDS]:
+        raise click.BadParameter(f"there is no kind {wrong[0]}; the kinds are {', '.join(KINDS)}", param_hint="--kind")
+    frame = read_manifest(manifest)
+    suspects = suspects_of(frame, run(manifest, model_seen), kinds)
+    found = frame[frame["x0"].notna()]
+    boxes = dict(zip(found["path"], found[list(BOX)].itertuples(index=False, name=None), strict=True))
+    with serve(suspects, boxes, manifest, name or getpass.getuser(), port) as server:
+        _say(
+            f"{len(suspects):,} photos to decide about: open http://{HOST}:{server.server_port}/ and press Ctrl-C here when done"
+        )
+        server.serve_forever()
+
+
+@command.command("apply")
+@click.argument("manifest", type=MANIFEST)
+@click.option("-o", "--output", type=NEW_FILE, required=True, help="The corrected manifest.")
+@click.option("--without", "kinds", multiple=True, metavar="KIND", help="Also leave out rows with a finding of this kind.")
+@click.option("--model-seen/--model-unseen", default=None, help="Whether the bundled model was trained on these photos.")
+def apply(manifest: Path, output: Path, kinds: tuple[str, ...], model_seen: bool | None) -> None:
+    """Write MANIFEST with the decisions of its reviewers, and say what changed. MANIFEST itself stays as it is.
+
+    \b
+    Example:
+      happysad data apply faces.csv -o clean.csv
+      happysad data apply faces.csv -o clean.csv --without no_face --without not_a_photo
+    """
+    from happysad.audit import audit as run
+    from happysad.audit import crossed
+    from happysad.manifest import moved, read_manifest, write_manifest
+    from happysad.review import Review, agreement, applied, without
+
+    crossed([], dict.fromkeys(kinds, 1))
+    if output.resolve() == manifest.resolve():
+        raise click.BadParameter("the corrected manifest needs a name of its own", param_hint="--output")
+    frame = read_manifest(manifest)
+    choices = Review(manifest).choices()
+    if not choices and not kinds:
+        raise click.ClickException(f"nobody has decided anything about {manifest}; start with: happysad data review {manifest}")
+    clean, notes = applied(frame, choices)
+    if kinds:
+        clean, more = without(clean, run(manifest, model_seen), kinds)
+        notes += more
+    write_manifest(moved(clean, manifest.parent, output.parent), output)
+    _say(*notes, *(f"{a} and {b} agree with kappa {k:.2f} on {n:,} photos" for a, b, n, k in agreement(choices)))
+    _say(f"{output}: {len(clean):,} of {len(frame):,} rows")
