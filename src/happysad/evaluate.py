@@ -25,12 +25,14 @@ from happysad.manifest import BOX, attributes, listed, photo_bytes, read_manifes
 from happysad.metrics import Estimate, Resamples
 from happysad.parallel import map_in_order
 from happysad.predict import GRADES, FaceMood, Predictor
+from happysad.stress import stress
 
 if TYPE_CHECKING:
     import pandas as pd
 
 FORMAT = 1
 P = tuple(f"p_{look}" for look in LOOKS)
+ADDED = (*P, "certain", "found")
 FEW = 30  # faces; with fewer, a figure says little
 CONFORMAL = (0.9, 0.95)
 CURVE_POINTS = 200
@@ -65,6 +67,7 @@ def evaluate_file(
     *,
     split: str | None = None,
     by: Sequence[str] = (),
+    damaged: bool = False,
     resamples: int = metrics.RESAMPLES,
     seed: int = 0,
 ) -> Evaluation:
@@ -74,6 +77,7 @@ def evaluate_file(
         manifest: CSV or Parquet, see `happysad.manifest`.
         model: a ``model.onnx``, or the folder of a run that holds one; None takes the bundled model.
         split: ``train``, ``valid``, ``test`` or ``all``; None takes the test rows where there are some, else all.
+        damaged: also measure the same faces under blur, noise and so on, see `happysad.stress.stress`.
         by, resamples, seed: see `evaluate`.
 
     Raises:
@@ -90,6 +94,7 @@ def evaluate_file(
     scored = score(rows, Path(manifest).parent, predictor)
     report = evaluate(scored, predictor.contract, by=known, resamples=resamples, seed=seed)
     report["data"] |= {"manifest": Path(manifest).name, "split": split}
+    report["stress"] = stress(scored, Path(manifest).parent, predictor, seed=seed) if damaged else None
     report["learning"] = _learning(model)
     report["notes"] += in_vain
     return Evaluation(report, scored, Path(manifest).parent, in_vain)
@@ -233,7 +238,16 @@ def _data(scored: pd.DataFrame, truth: Truth, found: np.ndarray) -> Json:
         "by_label": int((~truth.voted & (truth.label != UNKNOWN)).sum()),
         "looks": counts | {"not_happy": int((truth.not_happy & ~truth.voted).sum())},
         "face": "the one in the manifest's box, or the largest where there is no box",
+        "splits": _counts(scored["split"]),
+        "sources": _counts(scored["source"]),
+        "licences": _counts(scored["licence"]),
+        "attributes": {name: _counts(scored[name]) for name in attributes(scored) if name not in ADDED},
     }
+
+
+def _counts(column: pd.Series) -> dict[str, int]:
+    """How often each value occurs, the most frequent first, at most `LISTED`."""
+    return {str(value): int(n) for value, n in column.value_counts().head(LISTED).items()}
 
 
 def key_figures(

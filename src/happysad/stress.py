@@ -42,9 +42,9 @@ def stress(scored: pd.DataFrame, base: str | os.PathLike[str], predictor: Predic
         seed: of all draws.
 
     Returns:
-        ``n`` faces, ``undamaged`` figures, and ``kinds``: by name, a list of ``{"level", "unit", **figures}``. Figures: happy/sad ``accuracy``, share
-        of ``certain`` answers and their ``certain_accuracy``, share of ``certain_errors`` among all, ``mood_change`` (mean distance from the
-        undamaged mood), and ``mood_ccc`` with the votes where there are any.
+        ``n`` faces, ``undamaged`` figures, and ``kinds``: by name, a list of ``{"level", "unit", **figures}``. Figures: happy/sad
+        ``accuracy``, share of ``certain`` answers and their ``certain_accuracy``, share of ``certain_errors`` among all,
+        ``mood_change`` (mean distance from the undamaged mood), and ``mood_ccc`` with the votes where there are any.
     """
     usable = scored[scored["found"]]
     rows = usable.sample(min(MOST, len(usable)), random_state=seed).sort_index()

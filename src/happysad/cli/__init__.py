@@ -18,6 +18,7 @@ class _LazyCommands(click.Group):
         "doctor": "happysad.cli.doctor",
         "demo": "happysad.cli.demo",
         "data": "happysad.cli.data",
+        "evaluate": "happysad.cli.evaluate",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:
