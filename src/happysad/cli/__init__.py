@@ -19,6 +19,7 @@ class _LazyCommands(click.Group):
         "demo": "happysad.cli.demo",
         "data": "happysad.cli.data",
         "evaluate": "happysad.cli.evaluate",
+        "explain": "happysad.cli.explain",
     }
 
     def list_commands(self, context: click.Context) -> list[str]:
