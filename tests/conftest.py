@@ -72,4 +72,5 @@ def happysad() -> Callable[..., subprocess.CompletedProcess[bytes]]:
 
 
 COMMAND = [sys.executable, "-c", "from happysad.cli import main; main(prog_name='happysad')"]
-ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
+PLAIN = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}  # it would hide a missing flush
+ENVIRONMENT = PLAIN | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}

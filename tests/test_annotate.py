@@ -71,8 +71,11 @@ def test_box_and_label_stand_out_from_dark_and_light_pictures(width: int, grey: 
     drawn = changed(before, Image.fromarray(after))
     assert drawn[box[1], box[0] : box[2]].all()  # the upper edge of the box
     assert not drawn[box[1] + side // 8 : box[3] - side // 8, box[0] + side // 8 : box[2] - side // 8].any()
-    label = after[box[3] + side // 8 :]
-    assert np.ptp(label.astype(int)) > 150  # light letters on a dark ground
+    below = drawn.copy()
+    below[: box[3] + side // 16] = False
+    label = after[below.any(axis=1)][:, below.any(axis=0)]
+    assert label[:, 1].max() < 90  # the margin beside the letters
+    assert label[len(label) // 8 : len(label) // 2].max() > 230
 
 
 def test_letters_grow_with_the_picture() -> None:

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -72,7 +73,7 @@ def test_photos_that_can_be_read_give_status_0_and_a_quiet_stderr(happysad: Run,
 
 def test_a_missing_photo_is_a_line_with_an_error(happysad: Run, tmp_path: Path) -> None:
     done = happysad("predict", "missing.jpg", "--json", cwd=tmp_path)
-    expected = {
+    expected: dict[str, Any] = {
         "path": "missing.jpg",
         "width": None,
         "height": None,
@@ -231,12 +232,15 @@ def test_lines_come_as_photos_are_done(photos: Path, tmp_path: Path) -> None:
     photo = photos / "img2.png"
     running = subprocess.Popen([*COMMAND, "predict", str(photo), str(pipe), "--json"], stdout=subprocess.PIPE, env=ENVIRONMENT)
     assert running.stdout
+    guard = threading.Timer(60, running.kill)  # rather a failure than a wait without end
+    guard.start()
     first = json.loads(running.stdout.readline())
     assert first["path"] == str(photo)
     pipe.write_bytes(photo.read_bytes())
     second = json.loads(running.stdout.readline())
     assert second == first | {"path": str(pipe)}
     assert running.wait() == 0
+    guard.cancel()
 
 
 # ---- the table, the CSV file, the copies
@@ -267,6 +271,7 @@ def test_csv_has_the_rows_of_the_library(happysad: Run, photos: Path, tmp_path: 
     assert tuple(reader.fieldnames or ()) == COLUMNS
     assert [Path(row["path"]).name for row in found] == ["img2.png", "img10.png", "broken.jpg", "plain.jpg"]
     face = predictor.predict(photos / "img2.png").faces[0]
+    assert face.box
     assert [float(found[0][name]) for name in ("p_happy", "mood")] == [face.p["happy"], face.mood]
     assert [found[0][name] for name in ("x0", "grade", "certain", "error")] == [
         str(face.box[0]),

@@ -28,7 +28,7 @@ def turned(points: np.ndarray, degrees: float, around: tuple[float, float] = (50
     """Points (n, 2) turned clockwise as seen on a screen."""
     angle = np.radians(degrees)
     matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    return ((points - around) @ matrix.T + around).astype(np.float32)
+    return np.asarray((points - around) @ matrix.T + around, np.float32)
 
 
 def face(box: tuple[float, float, float, float], landmarks: np.ndarray = FRONTAL) -> Faces:
@@ -62,13 +62,19 @@ def test_yaw_is_not_changed_by_turning_in_the_plane(degrees: float) -> None:
 @pytest.mark.parametrize("side", [12, 48, 60, 200])
 def test_a_crop_shows_just_the_box_whatever_its_size(side: int) -> None:
     y, x = np.mgrid[0:300, 0:300]
-    image = np.repeat((0.4 * x + 0.4 * y)[..., None], 3, axis=2).astype(np.uint8)
-    (crop,) = cut_out(image, face((40, 50, 40 + side, 50 + side)), PLAIN, 48, 1)
-    step = side / 48
-    middle = (np.arange(48) + 0.5) * step - 0.5
-    expected = 0.4 * (40 + middle[None, :]) + 0.4 * (50 + middle[:, None])
-    assert crop.shape == (48, 48, 1)
-    assert_allclose(crop[..., 0], expected, atol=1.6)
+    image = np.stack([0.8 * x, 0.8 * y, 0 * x], axis=2).round().astype(np.uint8)
+    (crop,) = cut_out(image, face((40, 50, 40 + side, 50 + side)), PLAIN, 48, 3)
+    middle = (np.arange(48) + 0.5) * side / 48 - 0.5
+    assert crop.shape == (48, 48, 3)
+    assert_allclose(crop[..., 0], np.tile(0.8 * (40 + middle), (48, 1)), atol=1.1)
+    assert_allclose(crop[..., 1], np.tile(0.8 * (50 + middle)[:, None], (1, 48)), atol=1.1)
+
+
+def test_a_large_face_is_made_small_without_aliasing() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    (crop,) = cut_out(noise, face((50, 50, 650, 650)), PLAIN, 48, 1)
+    assert abs(float(crop.mean()) - 127.5) < 3
+    assert crop.std() < 12  # of single pixels it is 74
 
 
 def test_a_crop_is_a_square_with_the_area_of_the_box_times_the_scale_moved_up_by_the_lift() -> None:
