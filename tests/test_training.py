@@ -73,13 +73,25 @@ def test_the_mean_of_the_maps_is_the_logarithm_of_p_but_for_a_constant(tmp_path:
 
 @pytest.mark.parametrize(("batch", "height", "width"), [(1, 64, 96), (2, 128, 64)])
 def test_the_exported_detector_says_what_keras_says_at_any_size(batch: int, height: int, width: int, tmp_path: Path) -> None:
-    model = detector.network()
+    model = export.mirror_averaged_detector(detector.network())
     export.write_onnx(model, tmp_path / "detector.onnx")
     images = np.random.default_rng(4).integers(0, 256, (batch, height, width, 1), dtype=np.uint8)
     session = onnxruntime.InferenceSession(tmp_path / "detector.onnx")
     expected = model.predict(images, verbose=0)
     for name, output in expected.items():
         np.testing.assert_allclose(session.run([name], {"image": images})[0], output, rtol=1e-4, atol=1e-4)
+
+
+def test_a_mirrored_image_gives_the_detector_mirrored_maps() -> None:
+    model = export.mirror_averaged_detector(detector.network())
+    image = np.random.default_rng(6).integers(0, 256, (1, 64, 96, 1), dtype=np.uint8)
+    plain, mirrored = (model.predict(picture, verbose=0) for picture in (image, image[:, :, ::-1]))
+    for name, cells in plain.items():
+        back = mirrored[name][:, :, ::-1]
+        np.testing.assert_allclose(back[..., 0], cells[..., 0], atol=1e-4)
+        np.testing.assert_allclose(back[..., [3, 2, 1, 4]], cells[..., 1:5], atol=1e-4)
+        eyes, swapped = cells[..., 5:9], back[..., [7, 8, 5, 6]] * [-1, 1, -1, 1]
+        np.testing.assert_allclose(swapped, eyes, atol=1e-4)
 
 
 def test_looks_are_shares_of_votes_and_the_original_label_counts_as_further_votes() -> None:

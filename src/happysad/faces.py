@@ -21,6 +21,7 @@ MAX_OVERLAP = 0.4
 FIRST_LOOK = 320 * 240  # pixels of the first look; each further look doubles both sides
 LOOKS = 3
 MAX_LONG_SIDE = 1280  # of any look: more brings nothing but time
+MAX_ENLARGED = 1.25  # times the picture's own size: a little helps with small faces, more shows nothing new
 SMALL_SIDE = 32.0  # faces this small in a look hint at smaller ones
 
 
@@ -96,13 +97,14 @@ class FaceDetector:
 
 
 def _look_scales(size: tuple[int, int]) -> Iterator[float]:
-    """Scales of the looks, never above the picture's own resolution but for the first."""
+    """Scales of the looks: each twice the one before, as far as the picture's own resolution and `MAX_LONG_SIDE` allow."""
     scale = min((FIRST_LOOK / (size[0] * size[1])) ** 0.5, MAX_LONG_SIDE / 2 / max(size))
+    most = min(MAX_ENLARGED, MAX_LONG_SIDE / max(size))
     for look in range(LOOKS):
-        if look and (scale > 1.5 or scale * max(size) > MAX_LONG_SIDE * 1.05):
-            return
+        if look and scale >= most / 1.2:
+            return  # the look before was almost as large as one may be
+        scale = min(scale * 2, most) if look else scale
         yield scale
-        scale *= 2
 
 
 def _worth_another_look(faces: Faces, scale: float, look: int) -> bool:

@@ -11,6 +11,7 @@ import onnx
 from keras import layers, ops
 
 from happysad.contract import METADATA_KEY, Contract
+from happysad.train.scenes import MIRRORED_POINTS
 
 
 def mirror_averaged(trained: keras.Model, scale: float, shift: np.ndarray) -> keras.Model:
@@ -35,6 +36,20 @@ def mirror_averaged(trained: keras.Model, scale: float, shift: np.ndarray) -> ke
     head.set_weights([kernel[None, None] * scale, bias * scale + shift])
     p = ops.softmax(layers.GlobalAveragePooling2D()(maps))
     return keras.Model(crops, {"p": p, "maps": maps, "embedding": layers.GlobalAveragePooling2D()(features)})
+
+
+def mirror_averaged_detector(trained: keras.Model) -> keras.Model:
+    """The detector that ships: each cell's output averaged over the plain and the mirrored image (scores as logits).
+
+    A mirrored image gives the mirrored boxes, and what only one side takes for a face mostly goes away.
+    """
+    image = keras.Input(trained.input_shape[1:], dtype="uint8", name="image")
+    plain, mirrored = trained(image), trained(ops.flip(image, axis=2))
+    # left and right distances change places, landmarks change sides and the sign of their x
+    order = [0, 3, 2, 1, 4, *(5 + 2 * point + axis for point in MIRRORED_POINTS for axis in (0, 1))]
+    sign = np.array([1.0] * 5 + [-1.0, 1.0] * len(MIRRORED_POINTS), np.float32)
+    maps = {name: (plain[name] + ops.take(ops.flip(mirrored[name], axis=2), order, axis=-1) * sign) / 2 for name in plain}
+    return keras.Model(image, maps)
 
 
 def write_onnx(model: keras.Model, path: Path, contract: Contract | None = None) -> None:

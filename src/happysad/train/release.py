@@ -21,7 +21,7 @@ from happysad.contract import BUNDLED, Contract
 from happysad.train import calibrate, fer2013, mood
 from happysad.train.detector import WEIGHTS
 from happysad.train.detector import network as detector_network
-from happysad.train.export import mirror_averaged, write_onnx
+from happysad.train.export import mirror_averaged, mirror_averaged_detector, write_onnx
 
 MODELS = Path(str(resources.files("happysad"))) / "models"
 TRAINED_ON = (
@@ -59,7 +59,7 @@ def release_detector(run: Path) -> None:
     """Export the face detector."""
     trained = detector_network()
     trained.load_weights(run / WEIGHTS)
-    write_onnx(trained, MODELS / "face-detector.onnx")
+    write_onnx(mirror_averaged_detector(trained), MODELS / "face-detector.onnx")
 
 
 def write_sums() -> None:

@@ -19,6 +19,7 @@ from PIL import Image, ImageFilter
 SURE = 0.5  # a teacher's score from which a box is a face; below it the box is neither face nor background
 MIN_SIDE = 8.0  # faces smaller than this in the scene are neither face nor background
 MIN_VISIBLE = 0.55
+EMPTY_SHARE = 0.2  # of the tiles show the background only
 MIRRORED_POINTS = [1, 0, 2, 4, 3]
 
 
@@ -71,23 +72,28 @@ def compose(portraits: list[Source], wild: list[Source], rng: np.random.Generato
     canvas = _background(wild, rng, size)
     parts = []
     for tile in _tiles(rng, size):
+        if rng.random() < EMPTY_SHARE:
+            continue
         pool = wild if rng.random() < wild_share else portraits
         parts.append(_paint(canvas, tile, pool[rng.integers(len(pool))], rng))
-    boxes, landmarks, ignored = (np.concatenate(part) for part in zip(*parts, strict=True))
+    none = np.empty((0, 4), np.float32), np.empty((0, 5, 2), np.float32), np.empty((0, 4), np.float32)
+    boxes, landmarks, ignored = (np.concatenate(part) for part in zip(none, *parts, strict=True))
     return Scene(_degrade(canvas, rng), boxes, landmarks, ignored)
 
 
 def _background(wild: list[Source], rng: np.random.Generator, size: int) -> Image.Image:
-    """Flat, or a piece of a photo in which the teacher saw nothing that looks like a face at all."""
-    if rng.random() < 0.5:
-        return Image.new("RGB", (size, size), tuple(int(value) for value in rng.integers(0, 256, 3)))
-    source = wild[rng.integers(len(wild))]
-    while len(source.boxes):
+    """Mostly a piece of a photo in which the teacher saw nothing like a face: clothes, hands, walls, leaves; else flat."""
+    for _ in range(8 if rng.random() < 0.8 else 0):
         source = wild[rng.integers(len(wild))]
-    photo = Image.open(io.BytesIO(source.photo)).convert("RGB")
-    side = int(min(photo.size) * rng.uniform(0.4, 1.0))
-    left, top = int(rng.integers(0, photo.width - side + 1)), int(rng.integers(0, photo.height - side + 1))
-    return photo.resize((size, size), Image.Resampling.BILINEAR, (left, top, left + side, top + side), reducing_gap=2.0)
+        photo = Image.open(io.BytesIO(source.photo))
+        side = int(min(photo.size) * np.exp(rng.uniform(np.log(0.15), 0)))
+        left, top = int(rng.integers(0, photo.width - side + 1)), int(rng.integers(0, photo.height - side + 1))
+        piece = np.array([left, top, left + side, top + side])
+        apart = (source.boxes[:, :2] >= piece[2:]).any(axis=1) | (source.boxes[:, 2:] <= piece[:2]).any(axis=1)
+        if side >= 32 and apart.all():
+            square = photo.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, tuple(piece.tolist()), reducing_gap=2.0)
+            return square.rotate(90 * int(rng.integers(4)))
+    return Image.new("RGB", (size, size), tuple(int(value) for value in rng.integers(0, 256, 3)))
 
 
 def _tiles(rng: np.random.Generator, size: int) -> Iterable[tuple[int, int, int, int]]:
