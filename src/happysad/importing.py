@@ -20,7 +20,7 @@ from happysad.archive import SIGN
 from happysad.errors import DataError, ImageError
 from happysad.faces import FaceDetector
 from happysad.image import read_image
-from happysad.manifest import BOX, as_text, pandas, photo_bytes, typed, write_manifest
+from happysad.manifest import BOX, as_text, check_ending, pandas, photo_bytes, typed, write_manifest
 from happysad.parallel import map_in_order
 from happysad.predict import DECODE_SIDE
 from happysad.sources import Plan, Wishes, make_plan
@@ -47,11 +47,12 @@ def import_data(source: str, target: str | os.PathLike[str], wishes: Wishes | No
         DataError: the source or the target cannot be used; nothing is written then.
     """
     wishes, target = wishes or Wishes(), Path(target)
+    check_ending(target)
     if not target.parent.is_dir():
         raise DataError(f"{target} cannot be written: the folder {target.parent} does not exist; make it first")
     local, name, notes = _fetched(source)
     plan = make_plan(local, target.parent, wishes, name)
-    frame = pandas().DataFrame(_measured(plan, target, wishes.cropped))
+    frame = pandas().DataFrame(_measured(plan, target, wishes.cropped), dtype=object)
     frame = typed(as_text(frame), target.name)
     return [*notes, *plan.notes, *_what_was_found(frame), _written(frame, target, force)]
 

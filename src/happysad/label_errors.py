@@ -18,6 +18,12 @@ from happysad.errors import MissingExtraError
 
 MIN_ROWS, MIN_PER_CLASS = 200, 20  # below, cross-validation on the user's own rows says nothing
 FOLDS = 5
+NEAREST = {
+    "happy": ("other", "neutral"),
+    "neutral": ("not_happy", "sad", "other"),
+    "sad": ("not_happy", "neutral", "other"),
+    "other": ("not_happy", "sad", "neutral"),
+}
 OPINION_WEIGHT = 0.5  # of the bundled model, against the cross-validated one
 
 
@@ -68,10 +74,14 @@ def suspects(labels: np.ndarray, p: np.ndarray, classes: tuple[str, ...]) -> Sus
 def opinion_on(classes: tuple[str, ...], p: np.ndarray) -> np.ndarray:
     """Probabilities of the looks, float (n, 4), as probabilities of the classes of a data set: (n, classes).
 
-    ``not_happy`` is all that is not happy; looks that the data set does not have are left out.
+    A look that the data set has no class for counts for the nearest class: in a set of happy and sad faces, a neutral face is
+    not a happy one.
     """
-    column = {look: p[:, LOOKS.index(look)] for look in LOOKS} | {"not_happy": 1 - p[:, LOOKS.index("happy")]}
-    own = np.stack([column[name] for name in classes], axis=1) + 1e-4
+    own = np.full((len(p), len(classes)), 1e-4)
+    for look, nearest in NEAREST.items():
+        home = next((name for name in (look, *nearest) if name in classes), None)
+        if home is not None:
+            own[:, classes.index(home)] += p[:, LOOKS.index(look)]
     return np.asarray(own / own.sum(axis=1, keepdims=True))
 
 

@@ -115,8 +115,6 @@ def read_table(path: str | os.PathLike[str]) -> pd.DataFrame:
     if not rows:
         raise DataError(f"{path.name} is empty (0 rows)")
     header = [name.strip() for name in rows[0]]
-    if any("\x00" in name or any("\udc80" <= letter <= "\udcff" for letter in name) for name in header):
-        raise DataError(f"{path.name} is not CSV in UTF-8: save it as CSV, UTF-8, with commas")
     if len(set(header)) < len(header):
         twice = sorted({name for name in header if header.count(name) > 1})
         raise DataError(f"{path.name} has two columns of the same name: {listed(twice)}")
@@ -129,6 +127,8 @@ def _csv_rows(reader: Any, name: str) -> Iterator[list[str]]:
         for row in reader:
             if not row:
                 continue
+            if width is None and any("\x00" in cell or re.search("[\udc80-\udcff]", cell) for cell in row):
+                raise DataError(f"{name} is not CSV in UTF-8: save it as CSV, UTF-8, with commas")
             width = width or len(row)
             if len(row) != width:
                 raise DataError(
@@ -211,8 +211,7 @@ def write_manifest(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
         MissingExtraError: pyarrow is not installed (Parquet only).
     """
     path = Path(path)
-    if path.suffix.lower() not in (".csv", ".parquet"):
-        raise DataError(f"a manifest is a .csv or a .parquet file, got {path.name}")
+    check_ending(path)
 
     def write(aside: Path) -> None:
         if path.suffix.lower() == ".parquet":
@@ -226,6 +225,12 @@ def write_manifest(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             frame.to_csv(aside, index=False, encoding="utf-8", errors="surrogateescape", lineterminator="\n")
 
     write_aside(path, write)
+
+
+def check_ending(path: Path) -> None:
+    """Raise `DataError` where a file of this name cannot be a manifest."""
+    if path.suffix.lower() not in (".csv", ".parquet"):
+        raise DataError(f"a manifest is a .csv or a .parquet file, got {path.name}")
 
 
 def write_aside(path: str | os.PathLike[str], write: Callable[[Path], None]) -> None:

@@ -159,7 +159,7 @@ def applied(frame: pd.DataFrame, choices: dict[str, dict[str, str]]) -> tuple[pd
             ties.append(path)
         else:
             verdicts[path] = votes[0][0]
-    verdict = frame["path"].map(_safe).map(verdicts).fillna(KEEP).to_numpy(object)
+    verdict = np.array([verdicts.get(_safe(path), KEEP) for path in frame["path"]], object)
     changed = np.isin(verdict, LABELS) & (verdict != frame["label"].to_numpy(object))
     moves = Counter(zip(frame["label"].to_numpy(object)[changed], verdict[changed], strict=True))
     notes = [f"{n:,} rows: {old or 'no label'} became {new}" for (old, new), n in sorted(moves.items())]
@@ -167,8 +167,8 @@ def applied(frame: pd.DataFrame, choices: dict[str, dict[str, str]]) -> tuple[pd
     notes += [f"{len(ties):,} photos were left as they are, because the reviewers disagree, such as {ties[0]!r}"] if ties else []
     unknown = set(verdicts) - set(frame["path"].map(_safe))
     notes += [f"{len(unknown):,} decisions are about photos that the manifest does not have"] if unknown else []
-    label = np.where(changed, verdict, frame["label"].to_numpy(object))
-    return frame.assign(label=label)[verdict != SKIP].reset_index(drop=True), notes
+    corrected = frame.assign(label=frame["label"].mask(changed, verdict))
+    return corrected[verdict != SKIP].reset_index(drop=True), notes
 
 
 def without(frame: pd.DataFrame, found: Sequence[Finding], kinds: Sequence[str]) -> tuple[pd.DataFrame, list[str]]:
