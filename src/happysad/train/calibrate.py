@@ -79,22 +79,25 @@ def _distance_and_truth(p: np.ndarray, majority: np.ndarray) -> tuple[np.ndarray
 
 
 def choose_look_weights(p: np.ndarray, majority: np.ndarray) -> tuple[float, ...]:
-    """Weights that make the lowest recall of happy, neutral and sad as high as it gets, "other" keeping a recall near theirs.
+    """Weights that make the recalls of happy, neutral and sad high and alike: the best sum of their mean and their lowest.
 
-    Voters call a mildly sad face neutral, so the plain maximum of ``p`` would miss much sadness.
+    Voters call a mildly sad face neutral, so the plain maximum of ``p`` would miss much sadness. The weight of "other" is the
+    largest that costs the three no more than a hundredth of their mean recall.
     """
-    steps = np.exp(np.linspace(-1.2, 1.2, 25))
-    best, chosen = -1.0, np.ones(len(LOOKS))
-    for happy, sad, other in product(steps[::2], steps, steps[::2]):
+    steps = np.exp(np.linspace(-1.6, 1.6, 33))
+    three = [(recalls(p, majority, np.array([happy, 1.0, sad, 0.0])), happy, sad) for happy, sad in product(steps, steps)]
+    best, happy, sad = max(three, key=lambda one: one[0][:OTHER].mean() + one[0][:OTHER].min())
+    for other in steps[::-1]:
         weights = np.array([happy, 1.0, sad, other])
-        look = (p * weights).argmax(axis=1)
-        recalls = np.array([(look[majority == k] == k).mean() for k in range(len(LOOKS))])
-        worth = (
-            recalls[:OTHER].min() + 0.2 * recalls[:OTHER].mean() + 0.2 * min(0.0, recalls[OTHER] - recalls[:OTHER].mean() + 0.1)
-        )
-        if worth > best:
-            best, chosen = float(worth), weights
-    return tuple(float(round(weight, 3)) for weight in chosen)
+        if recalls(p, majority, weights)[:OTHER].mean() >= best[:OTHER].mean() - 0.01:
+            break
+    return tuple(float(round(weight, 3)) for weight in weights)
+
+
+def recalls(p: np.ndarray, majority: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Share of the rows voted each look that are given it: float (4,)."""
+    look = (p * weights).argmax(axis=1)
+    return np.array([(look[majority == k] == k).mean() for k in range(len(LOOKS))])
 
 
 def choose_min_confidence(

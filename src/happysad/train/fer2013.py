@@ -15,8 +15,8 @@ ARCHIVE = "fer2013plus.zip"
 VOTES = ("neutral", "happiness", "surprise", "sadness", "anger", "disgust", "fear", "contempt")
 LABELS = ("neutral", "happy", "surprise", "sad", "angry", "disgust", "fear")
 LOOKS = ("happy", "neutral", "sad", "other")
-_LOOK_OF_VOTE = np.array([1, 0, 3, 2, 3, 3, 3, 3])
-_LOOK_OF_LABEL = np.array([1, 0, 3, 2, 3, 3, 3])
+LOOK_OF_VOTE = np.array([1, 0, 3, 2, 3, 3, 3, 3])
+LOOK_OF_LABEL = np.array([1, 0, 3, 2, 3, 3, 3])
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class VotedFaces:
 
     def look_shares(self, label_votes: float = 0.0) -> np.ndarray:
         """float32 (n, 4): shares of `LOOKS` among the votes, the original label counting as ``label_votes`` more."""
-        looks = _collapse(self.votes, _LOOK_OF_VOTE) + label_votes * _collapse(self.label_shares, _LOOK_OF_LABEL)
+        looks = _collapse(self.votes, LOOK_OF_VOTE) + label_votes * _collapse(self.label_shares, LOOK_OF_LABEL)
         return np.asarray(looks / looks.sum(axis=1, keepdims=True))
 
 
