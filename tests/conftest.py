@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 
 from happysad import demo
@@ -19,6 +20,9 @@ from happysad.drawn import draw_photo
 from happysad.predict import Predictor
 
 ROOT = Path(__file__).parents[1]
+
+settings.register_profile("happysad", deadline=None)  # a busy machine is no failure
+settings.load_profile("happysad")
 
 
 @pytest.fixture(scope="session")

@@ -158,7 +158,7 @@ boxes = st.lists(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(boxes)
 def test_labels_lie_within_the_picture(many: list[tuple[int, int, int, int]]) -> None:
     _, places = annotating._layout(Image.new("RGB", (1200, 900)), many, ["looks slightly happy"] * len(many))

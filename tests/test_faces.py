@@ -90,7 +90,7 @@ def test_a_crop_is_a_square_with_the_area_of_the_box_times_the_scale_moved_up_by
     assert_allclose(wide[[11, 25, 38], 25, 0], [0, 127, 250], atol=5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.floats(-40, 40))
 def test_a_turned_face_is_cut_out_level(degrees: float) -> None:
     """The picture is turned about its middle: the crop must be that of the upright one."""
@@ -106,7 +106,7 @@ def test_a_turned_face_is_cut_out_level(degrees: float) -> None:
 
 
 @given(st.integers(-300, 400), st.integers(-300, 400), st.integers(1, 500), st.sampled_from([1, 3]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_box_beyond_the_border_is_cut_out_with_the_border_repeated(x: int, y: int, side: int, channels: int) -> None:
     image = np.full((90, 120, 3), 77, np.uint8)
     crops = cut_out(image, face((x, y, x + side, y + side)), CropGeometry(), 48, channels)
@@ -169,7 +169,7 @@ def test_a_higher_threshold_only_drops_faces(detector: FaceDetector, portrait: I
     assert strong.scores.min() >= 0.6
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.tuples(st.integers(1, 700), st.integers(1, 700)), st.integers(0, 255))
 def test_a_plain_picture_of_any_size_has_no_face(detector: FaceDetector, size: tuple[int, int], grey: int) -> None:
     assert detector(np.full((*size, 3), grey, np.uint8)).n == 0

@@ -81,7 +81,7 @@ def test_a_photo_stored_turned_gives_the_same_faces_as_the_upright_one(
     assert seen.faces == predictor.predict(portrait).faces
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.floats(-40, 40))
 def test_a_photo_turned_in_the_plane_shows_the_same_face_with_a_similar_mood(
     predictor: Predictor, portrait: Image.Image, degrees: float
@@ -128,7 +128,7 @@ def test_a_drawn_smile_looks_happier_than_a_drawn_frown(predictor: Predictor) ->
     assert smile.mood > frown.mood + 0.2
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_every_answer_hangs_together(predictor: Predictor, seed: int, smoothness: float) -> None:
     noise = np.random.default_rng(seed).integers(0, 256, (48, 48, 3)).astype(np.float64)
