@@ -18,6 +18,7 @@ from happysad.label_errors import (
     cross_validated,
     is_large_enough,
     linear_model,
+    neutral_first,
     opinion_on,
     suspects,
 )
@@ -107,7 +108,8 @@ def _from_crops(
     crops = list(map_in_order(lambda row: _crop(row, base, predictor), rows, len(rows), "Cutting out faces"))
     blank = np.array([crop is None for crop in crops])
     grey = np.stack([np.zeros(_shape(predictor), np.uint8) if crop is None else crop for crop in crops]).mean(axis=3)
-    return cross_validated(learn_and_describe(grey), labels, together, classes, model()), ~blank
+    p = cross_validated(learn_and_describe(grey), labels, together, classes, model())
+    return neutral_first(p, classes), ~blank
 
 
 def _crop(row: Any, base: Path, predictor: Predictor) -> np.ndarray | None:

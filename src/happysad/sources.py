@@ -319,7 +319,8 @@ def _plan_of_table(table: pd.DataFrame, lookup: _Lookup, wishes: Wishes, name: s
         path = lookup(given["path"])
         if path is None:
             missing.append(given["path"])
-        label = words.get(_plain(given.get("label", ""))) if given.get("label") else votes.winner(i)
+        without_label = "" if "label" in columns else votes.winner(i)  # a label that is missing is not made up from votes
+        label = words.get(_plain(given["label"])) if given.get("label") else without_label
         if label is None:
             unknown[given["label"]] += 1
         if label == "skip":
