@@ -145,7 +145,9 @@ def main() -> None:
         seen = consensus(teacher, image, (320, 640, 1024), 0.1)
         sure = seen.scores >= SURE
         photos.append(Photo(image, seen.boxes[sure], seen.boxes[~sure & (seen.scores >= MAYBE)]))
-    print("| photos (getty266) | happysad: faces found; false boxes per 100 photos | CenterFace, one look at 640 |\n|---|---|---|")
+    print(
+        "| photos (getty266) | happysad: faces found; false boxes per 100 photos | CenterFace, one look at 640 |\n|---|---|---|"
+    )
     for name, change in CONDITIONS.items():
         changed = [change(photo) for photo in photos]
         print(f"| {name} | {cell(tally(changed, ours, name))} | {cell(tally(changed, theirs, name))} |", flush=True)

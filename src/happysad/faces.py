@@ -16,6 +16,7 @@ BOX_UNIT, POINT_UNIT = 2.0, 4.0  # what an output of 1 means, in strides; see ha
 SIZE_MULTIPLE = 32
 MIN_SCORE = 0.5
 WEAK_SCORE = 0.2  # from here on a cell may be a face: a reason to look closer
+MIN_SIDE = 18.0  # pixels of the image: smaller faces cannot be read, and most finds this small are none
 MAX_OVERLAP = 0.4
 
 FIRST_LOOK = 320 * 240  # pixels of the first look; each further look doubles both sides
@@ -80,7 +81,7 @@ class FaceDetector:
             if not _worth_another_look(look, scale, len(found)):
                 break
         faces = _merge(found)
-        faces = faces.take(faces.scores >= min_score)
+        faces = faces.take((faces.scores >= min_score) & (faces.sides >= MIN_SIDE))
         return faces.take(np.argsort(faces.boxes[:, 0] + faces.boxes[:, 2], kind="stable"))
 
     def _look(self, grey: Image.Image, scale: float) -> Faces:
