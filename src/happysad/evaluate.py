@@ -214,7 +214,9 @@ def evaluate(
         "certain": _certain(answers, truth, draws),
         "conformal": _conformal(answers, truth, draws, seed),
         "fairness": fairness(answers, truth_of_all, found, readable[list(by)], everyone) if by else None,
+        "stress": None,
         "examples": _examples(answers, truth, seen),
+        "learning": None,
     }
     return report | {"notes": _notes(report)}
 
@@ -229,6 +231,8 @@ def _need_sklearn() -> None:
 def _data(scored: pd.DataFrame, truth: Truth, found: np.ndarray) -> Json:
     counts = {look: int((truth.look == k).sum()) for k, look in enumerate(LOOKS)}
     return {
+        "manifest": "a data set",
+        "split": "all",
         "n": len(scored),
         "unreadable": int((scored["error"] != "").sum()),
         "not_found": int((~found).sum()),
@@ -494,11 +498,11 @@ def _calibration(answers: Answers, truth: Truth, draws: Resamples) -> Json:
     p, shares = answers.p[known], truth.shares[known]
     return {
         "confidence": {
-            **draws.only(pair).estimates(metrics.calibration_error(answers.confidence[pair], right), centred=True),
+            "ece": draws.only(pair).estimates(metrics.calibration_error(answers.confidence[pair], right), centred=True)["ece"],
             "reliability": metrics.reliability(answers.confidence[pair], right),
         },
         "p": {
-            **draws.only(known).estimates(metrics.calibration_error(p, shares), centred=True),
+            "ece": draws.only(known).estimates(metrics.calibration_error(p, shares), centred=True)["ece"],
             "reliability": {look: metrics.reliability(p[:, k], shares[:, k]) for k, look in enumerate(LOOKS)},
         },
     }
@@ -514,7 +518,7 @@ def _certain(answers: Answers, truth: Truth, draws: Resamples) -> Json:
         "share_of_happy_or_sad": draws.only(pair).share(sure[pair]),
         "accuracy": draws.only(pair & sure).share(right[pair & sure]),
         "accuracy_of_uncertain": draws.only(pair & ~sure).share(right[pair & ~sure]),
-        **draws.only(pair).estimates(metrics.selective_risk(answers.confidence[pair], right[pair])),
+        "aurc": draws.only(pair).estimates(metrics.selective_risk(answers.confidence[pair], right[pair]))["aurc"],
         "risk_coverage": _thinned(kept, risk),
     }
 

@@ -135,7 +135,7 @@ def _noisy(crop: np.ndarray, deviation: float, rng: np.random.Generator) -> np.n
 
 
 def _lit(crop: np.ndarray, factor: float, _rng: np.random.Generator) -> np.ndarray:
-    return np.clip(crop * factor, 0, 255).astype(np.uint8)
+    return np.clip(crop * np.float64(factor), 0, 255).astype(np.uint8)
 
 
 def _turned(crop: np.ndarray, degrees: float, rng: np.random.Generator) -> np.ndarray:

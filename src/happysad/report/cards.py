@@ -38,7 +38,7 @@ def model_card(report: Json) -> str:
             *_by_subgroup(report),
             "## Metrics and evaluation data",
             "",
-            f"{data['n']:,} faces of {data.get('manifest', 'a data set')} ({data.get('split', 'all')} rows), judged by",
+            f"{data['n']:,} faces of {data['manifest']} ({data['split']} rows), judged by",
             f"{'votes' if data['by_votes'] else 'labels'}; {data['unreadable']} unreadable, in {data['not_found']} the face"
             " was not found.",
             "Values are followed by 95 % intervals and the number of faces.",
@@ -68,9 +68,9 @@ def data_sheet(report: Json) -> str:
     data = report["data"]
     return "\n".join(
         [
-            f"# Data sheet: {data.get('manifest', 'faces')}",
+            f"# Data sheet: {data['manifest']}",
             "",
-            f"- Rows measured: {data['n']:,} ({data.get('split', 'all')}); splits: {_counts(data['splits'])}",
+            f"- Rows measured: {data['n']:,} ({data['split']}); splits: {_counts(data['splits'])}",
             f"- Unreadable: {data['unreadable']:,}; face not found: {data['not_found']:,}; face crops: {data['cropped']:,}",
             f"- Subjects named: {data['subjects']:,}",
             f"- Judged by votes: {data['by_votes']:,}; by a label only: {data['by_label']:,}",

@@ -109,9 +109,9 @@ def _plots(report: Json) -> dict[str, str]:
             if rows:
                 alt = f"Accuracy by {name}: " + "; ".join(f"{group} {words.estimate(one)}" for group, one in rows)
                 made[f"by {name}"] = plots.subgroups(f"by{number}", alt, rows, "accuracy, happy against sad")
-    if report.get("learning"):
+    if report["learning"]:
         made["learning"] = plots.learning("Figures after each epoch of training", report["learning"])
-    if report.get("stress") and report["stress"]["n"]:
+    if report["stress"] and report["stress"]["n"]:
         for name, levels in report["stress"]["kinds"].items():
             alt = f"{name}: accuracy " + ", ".join(words.number(level["accuracy"]["value"]) for level in levels)
             made[f"stress {name}"] = plots.stress(name, alt, levels, report["stress"]["undamaged"])

@@ -145,7 +145,7 @@ def finding(name: str, measure: str, gap: Json, table: Json) -> str:
 def summary(report: Json) -> list[str]:
     """Lines for a terminal."""
     data = report["data"]
-    rows_of = f"{data.get('manifest', 'faces')}, {data.get('split', 'all')} rows"
+    rows_of = f"{data['manifest']}, {data['split']} rows"
     lines = [f"{rows_of}: {data['n']:,} faces, model {report['model']['name']}", ""]
     lines += [f"{question} {answer}" for question, answer in three_answers(report)]
     rows = [(TABLE[name], one) for name, one in (report["key_figures"] or {}).items()]
