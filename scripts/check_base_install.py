@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 
 OPTIONAL = ("keras", "tensorflow", "pandas", "sklearn", "matplotlib", "fairlearn", "cleanlab", "gradio", "ray", "av")
 
@@ -27,15 +29,15 @@ def main() -> None:
     assert seen[1].faces == ()
 
     _says("table of faces", 'pip install "happysad[data]"', seen.to_pandas)
-    for command, extra in (
-        (["demo"], "report"),
-        (["evaluate", "faces.csv"], "report"),
-        (["data", "show", "faces.csv"], "data"),
-    ):
-        run = subprocess.run([sys.executable, "-m", "happysad", *command], capture_output=True, text=True)
-        assert run.returncode == 1, (command, run)
-        assert f"happysad[{extra}]" in run.stderr, (command, run.stderr)
-        assert "Traceback" not in run.stderr, run.stderr
+    with tempfile.TemporaryDirectory() as folder:
+        manifest = Path(folder) / "faces.csv"
+        manifest.write_text("path,label\na.jpg,happy\n")
+        for command in (["demo"], ["evaluate", str(manifest)], ["data", "show", str(manifest)]):
+            run = subprocess.run([sys.executable, "-m", "happysad", *command], capture_output=True, text=True)
+            assert run.returncode == 1, (command, run)
+            assert "pip install" in run.stderr, (command, run.stderr)
+            assert "happysad[" in run.stderr, (command, run.stderr)
+            assert "Traceback" not in run.stderr, run.stderr
     doctor = subprocess.run([sys.executable, "-m", "happysad", "doctor"], capture_output=True, text=True)
     assert doctor.returncode == 0, doctor.stdout + doctor.stderr
     print("base install: ok")

@@ -31,6 +31,6 @@ def annotated_portrait(output: Path) -> Prediction:
         ImageError: the picture cannot be written.
     """
     photo = portrait()
-    prediction = Predictor().predict(photo)
+    prediction = Predictor().predict(photo, faces="largest")
     annotate.save(annotate.annotate(photo, prediction), output)
     return prediction
