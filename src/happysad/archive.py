@@ -11,6 +11,7 @@ import io
 import os
 import tarfile
 import threading
+import weakref
 import zipfile
 import zlib
 from functools import lru_cache
@@ -115,6 +116,7 @@ class _Tar:
 
     def __init__(self, path: str) -> None:
         self._tar = tarfile.open(path)  # noqa: SIM115  it stays open in the cache of `_open`
+        weakref.finalize(self, self._tar.close)
         self._lock = threading.Lock()
         self._members = {member.name: member for member in self._tar if member.isfile()}
 

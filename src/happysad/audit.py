@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MIN_FACE_BRIGHTNESS = 45.0
 MIN_CONTRAST = 8.0
 MAX_OUTSIDE = 0.12
-SURE_FACE = 0.65
+SURE_FACE, DOUBTFUL_FACE = 0.65, 0.55  # scores of the detector
 FLAT, MOSTLY = 0.25, 0.8  # shares of a picture without texture
 MIN_LABEL_ROWS, MIN_LABEL_SHARE = 20, 0.02
 CLEAR_VOTES = 0.7
@@ -174,7 +174,7 @@ def _poor_face(case: Case) -> Iterator[Finding]:
         ("turned_face", turn > MAX_YAW, turn, lambda i: "the face is turned to the side"),
         (
             "covered_face",
-            score < SURE_FACE,
+            score < DOUBTFUL_FACE,
             1.2 - score,
             lambda i: f"the face is covered, or none (the detector gives it {score[i]:.2f})",
         ),

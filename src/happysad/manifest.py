@@ -154,7 +154,13 @@ def _read_parquet(path: Path) -> pd.DataFrame:
 
 def as_text(frame: pd.DataFrame) -> pd.DataFrame:
     """The same table as str objects, ``""`` where missing."""
-    return frame.apply(lambda column: column.astype(object).where(column.notna(), "").map(str).astype(object))
+    pd = pandas()
+
+    def text(column: Any) -> Any:
+        values = zip(column.astype(object), column.notna(), strict=True)
+        return pd.Series([str(value) if known else "" for value, known in values], column.index, dtype=object)
+
+    return frame.apply(text)
 
 
 def typed(raw: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -222,7 +228,10 @@ def write_manifest(frame: pd.DataFrame, path: str | os.PathLike[str]) -> None:
             except UnicodeEncodeError:
                 raise DataError("a file name is not valid UTF-8, which Parquet cannot hold; write a .csv instead") from None
         else:
-            frame.to_csv(aside, index=False, encoding="utf-8", errors="surrogateescape", lineterminator="\n")
+            # Python's csv does not quote a carriage return, although it ends a line when it is read.
+            odd = any("\r" in str(value) for column in (*TEXT, *attributes(frame)) if column in frame for value in frame[column])
+            quoting = csv.QUOTE_NONNUMERIC if odd else csv.QUOTE_MINIMAL
+            frame.to_csv(aside, index=False, encoding="utf-8", errors="surrogateescape", lineterminator="\n", quoting=quoting)
 
     write_aside(path, write)
 

@@ -191,8 +191,10 @@ def _plots(frame: pd.DataFrame, seen: Examined) -> list[Picture]:
         if not len(finite):
             continue
         bins = np.linspace(finite.min(), np.quantile(finite, 0.99) + 1e-6, 30).tolist()
-        for label in sorted(set(labels)):
-            axes.hist(values[labels == label], bins=bins, histtype="step", density=True, label=label or "none")
+        for label in sorted(set(labels[np.isfinite(values)])):
+            axes.hist(
+                values[(labels == label) & np.isfinite(values)], bins=bins, histtype="step", density=True, label=label or "none"
+            )
         axes.set(xlabel=name.replace("_", " "), ylabel="density")
         axes.legend(frameon=False, fontsize=7)
         with io.BytesIO() as file:
