@@ -20,7 +20,9 @@ import click
 )
 @click.option("--out", "folder", type=click.Path(file_okay=False, path_type=Path), help="Write metrics.json and the rest here.")
 @click.option("--html", is_flag=True, help="Also write report.html, a model card and a data sheet into the folder of --out.")
-@click.option("--pictures/--no-pictures", default=True, show_default=True, help="Whether the page shows the worst faces.")
+@click.option(
+    "--pictures/--no-pictures", default=True, show_default=True, help="Whether the files show and name the worst faces."
+)
 @click.option("--json", "as_json", is_flag=True, help="All figures as JSON on standard output, instead of a summary.")
 @click.option("--stress", is_flag=True, help="Also measure under blur, noise, darkness, turned and covered faces and so on.")
 @click.option("--fail-on", "limits", multiple=True, metavar="gap:MEASURE>NUMBER", help="Exit with 3 if a gap is surely larger.")

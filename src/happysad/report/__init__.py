@@ -23,7 +23,7 @@ def write_report(done: Evaluation, folder: Path, *, html: bool = True, pictures:
         done: what `happysad.evaluate.evaluate_file` returns.
         folder: made if it is not there.
         html: whether people will read it.
-        pictures: whether the page shows the worst and the least certain faces; leave them out where faces may not be shown.
+        pictures: whether the files show and name the worst and the least certain faces; leave them out where that may not be.
 
     Returns:
         The files.
@@ -43,10 +43,11 @@ def write_report(done: Evaluation, folder: Path, *, html: bool = True, pictures:
 
 
 def _texts(done: Evaluation, html: bool, pictures: bool) -> Iterator[tuple[str, str]]:
-    yield "metrics.json", json.dumps(done.report, indent=1, allow_nan=False) + "\n"
+    report = done.report if pictures else done.report | {"examples": {kind: [] for kind in done.report["examples"]}}
+    yield "metrics.json", json.dumps(report, indent=1, allow_nan=False) + "\n"
     if html:
         from happysad.report import cards, page
 
-        yield "report.html", page.html(done.report, page.pictures(done) if pictures else {})
-        yield "model-card.md", cards.model_card(done.report)
-        yield "data-sheet.md", cards.data_sheet(done.report)
+        yield "report.html", page.html(report, page.pictures(done) if pictures else {})
+        yield "model-card.md", cards.model_card(report)
+        yield "data-sheet.md", cards.data_sheet(report)
