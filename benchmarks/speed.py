@@ -30,16 +30,16 @@ from happysad.faces import FaceDetector, cut_out
 from happysad.image import read_image
 from happysad.predict import DECODE_SIDE
 
-SIZES = ((612, 408), (1920, 1440), (4000, 3000))
+SIZES = ((320, 213), (612, 408), (1920, 1440), (4000, 3000))
 
 
 def photo_of(width: int, height: int) -> bytes:
-    """A JPEG of that size: a portrait from matplotlib's sample data, set into a noisy surrounding."""
+    """A JPEG of that size: a portrait from matplotlib's sample data, set into a blurred surrounding."""
     from matplotlib import cbook
 
     with cbook.get_sample_data("grace_hopper.jpg") as file:
         portrait = Image.open(file).convert("RGB")
-    noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
+    noise = np.random.default_rng(0).integers(0, 256, (height // 32, width // 32, 3), dtype=np.uint8)
     canvas = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
     portrait = portrait.resize((round(height * portrait.width / portrait.height), height))
     canvas.paste(portrait, ((width - portrait.width) // 2, 0))
