@@ -175,7 +175,7 @@ def test_answers_of_arrays_are_those_of_the_contract_for_single_faces() -> None:
     )
 
 
-def test_7000_faces_with_1000_resamples_take_seconds() -> None:
+def test_7000_faces_are_measured_with_1000_resamples() -> None:
     import time
 
     truth, said = told(7000, 0.95, 1)
