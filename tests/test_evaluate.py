@@ -175,15 +175,6 @@ def test_answers_of_arrays_are_those_of_the_contract_for_single_faces() -> None:
     )
 
 
-def test_7000_faces_are_measured_with_1000_resamples() -> None:
-    import time
-
-    truth, said = told(7000, 0.95, 1)
-    started = time.process_time()
-    evaluate(scored(truth, said), CONTRACT)
-    assert time.process_time() - started < 40
-
-
 # ---- from files
 
 
