@@ -25,9 +25,10 @@ def command(output: Path) -> None:
     Example:
       happysad demo -o grace.jpg
     """
-    from happysad import annotate, demo
+    from happysad import demo
 
     prediction = demo.annotated_portrait(output)
     for face in prediction.faces:
-        click.echo(f"The face {annotate.words(face)} (mood {face.mood:+.2f}).")
+        doubt = "" if face.certain else f" Not sure: {face.reason}."
+        click.echo(f"The face looks {face.grade} (mood {face.mood:+.2f} from -1 to +1).{doubt}")
     click.echo(f"The annotated picture is in {output}")
